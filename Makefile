@@ -1,0 +1,77 @@
+# Everything a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NAME ?= default
+CLUSTER := $(BIN)/python -m devcluster
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=python3.x"; exit 1; }
+	@echo "==> Python environment in $(VENV) (about 30 seconds the first time)"
+	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing. On Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar off -r requirements-dev.txt
+	@touch $@
+
+.PHONY: venv
+venv: $(VENV)/.installed ## Make the Python environment
+
+.PHONY: lint
+lint: venv ## Lint, format check, strict types, import contracts
+	@echo "==> lint"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: venv ## Format the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+.PHONY: unit
+unit: venv
+	@echo "==> unit and property tests"
+	@$(BIN)/python -m pytest tests/unit
+
+.PHONY: check
+check: lint unit ## Fast tier: lint, types, unit and property tests, no cluster
+
+.PHONY: tools
+tools: venv ## Build the local control plane's programs (about 5 minutes the first time, cached)
+	@$(CLUSTER) tools
+
+.PHONY: test
+test: check tools ## The fast tier, then integration and end-to-end tests on the local cluster
+	@echo "==> integration and end-to-end tests on the local cluster"
+	@$(BIN)/python -m pytest -v tests/integration tests/e2e
+
+.PHONY: demo
+demo: tools ## The whole way of a run, shown and checked (KEEP=1 leaves it running)
+	@$(BIN)/python -m devcluster.demo
+
+.PHONY: cluster-up
+cluster-up: tools ## Start a local cluster (NAME=default)
+	@$(CLUSTER) up --name $(NAME)
+
+.PHONY: cluster-down
+cluster-down: venv ## Stop it and remove what it left
+	@$(CLUSTER) down --name $(NAME)
+
+.PHONY: cluster-env
+cluster-env: venv ## Print `export NAME=value` lines for it
+	@$(CLUSTER) env --name $(NAME)
+
+.PHONY: bench
+bench: tools ## Measure the first figures of the README (METACONTROLLER_BIN for the real Metacontroller)
+	@$(BIN)/python -m bench
+
+.PHONY: clean
+clean: ## Remove what the targets made in this folder
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
