@@ -1,0 +1,1 @@
+"""The local cluster for the demo, the tests and debugging: nothing here is shipped to a cluster."""

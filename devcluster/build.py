@@ -1,0 +1,162 @@
+"""The Kubernetes programs and etcd, built once from pinned Go modules into a cache outside of the repository."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster import toolchain
+from devcluster.paths import TOOLS_MODULE, cache
+from devcluster.progress import REPORT_EVERY, ClusterError, Say
+
+KUBERNETES = "k8s.io/kubernetes"
+PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kubectl": f"{KUBERNETES}/cmd/kubectl",
+    "kube-apiserver": f"{KUBERNETES}/cmd/kube-apiserver",
+    "kube-controller-manager": f"{KUBERNETES}/cmd/kube-controller-manager",
+}
+ERROR_LINES = 30
+
+
+def tools(say: Say) -> Path:
+    """Return the directory of the built programs, building them when the pinned versions are not there yet."""
+    home = cache() / "tools" / fingerprint(TOOLS_MODULE)
+    binaries = home / "bin"
+    if binaries.is_dir():
+        return binaries
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with _only_builder(home.with_suffix(".lock"), say):
+        # Whoever held the lock before may have built exactly this.
+        if not binaries.is_dir():
+            _build_all(home, say)
+    return binaries
+
+
+def fingerprint(module: Path) -> str:
+    """Name a set of pinned versions: a hash over go.mod and go.sum."""
+    digest = hashlib.sha256()
+    for name in ("go.mod", "go.sum"):
+        digest.update((module / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def version_flags(go_mod: str) -> str:
+    """Return the linker flags that make the programs report the version they are pinned to."""
+    match = re.search(rf"^\s*(?:require )?{re.escape(KUBERNETES)} (v(\d+)\.(\d+)\.\S+)", go_mod, re.MULTILINE)
+    if match is None:
+        msg = f"go.mod does not require {KUBERNETES}"
+        raise ValueError(msg)
+    values = {"gitVersion": match[1], "gitMajor": match[2], "gitMinor": match[3], "gitTreeState": "clean"}
+    stamps = [f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
+    return " ".join(["-s -w", *stamps])
+
+
+@contextlib.contextmanager
+def _only_builder(lock: Path, say: Say) -> Iterator[None]:
+    with lock.open("w") as handle:
+        started = time.monotonic()
+        while not _locked(handle.fileno()):
+            say(
+                f"tools: another process is building them, waiting for it, {time.monotonic() - started:.0f} s"
+            )
+            time.sleep(REPORT_EVERY)
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _build_all(home: Path, say: Say) -> None:
+    command = toolchain.go(say)
+    say(
+        f"tools: building {', '.join(PACKAGES)} into {home}; about 5 minutes on 2 cores, this first time only"
+    )
+    unfinished = home.with_suffix(".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    (unfinished / "bin").mkdir(parents=True)
+    started = time.monotonic()
+    for name, package in PACKAGES.items():
+        _Build(command, name, package, unfinished / "bin" / name, say).run()
+    unfinished.rename(home)
+    say(f"tools: built in {time.monotonic() - started:.0f} s")
+
+
+@dataclass
+class _Build:
+    """One `go build`, with its progress."""
+
+    go: Path
+    name: str
+    package: str
+    output: Path
+    say: Say
+
+    def run(self) -> None:
+        """Build, saying every few seconds how far it is."""
+        process = subprocess.Popen(
+            self._argv(),
+            cwd=TOOLS_MODULE,
+            env=toolchain.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            lines = self._follow(process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        if process.returncode != 0:
+            msg = f"building {self.name} failed:\n{''.join(lines[-ERROR_LINES:])}"
+            raise ClusterError(msg)
+
+    def _argv(self) -> list[str]:
+        flags = version_flags((TOOLS_MODULE / "go.mod").read_text())
+        where = ["-o", str(self.output), self.package]
+        return [
+            str(self.go),
+            "build",
+            "-v",
+            "-trimpath",
+            "-mod=readonly",
+            "-buildvcs=false",
+            "-ldflags",
+            flags,
+            *where,
+        ]
+
+    def _follow(self, process: subprocess.Popen[str]) -> list[str]:
+        lines: list[str] = []
+        stream = process.stderr
+        reader = threading.Thread(target=lambda: lines.extend(stream or ()), daemon=True)
+        started = time.monotonic()
+        reader.start()
+        while reader.is_alive():
+            reader.join(REPORT_EVERY)
+            self.say(f"tools: {self.name}, {time.monotonic() - started:.0f} s, {progress_of(lines)}")
+        process.wait()
+        return lines
+
+
+def progress_of(lines: list[str]) -> str:
+    """Sum up what `go build -v` has said so far."""
+    modules = sum(line.startswith("go: downloading") for line in lines)
+    packages = sum(not line.startswith("go: ") for line in lines)
+    return f"{modules} modules downloaded, {packages} packages compiled"

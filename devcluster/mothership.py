@@ -1,0 +1,50 @@
+"""The mothership as a process, and the certificates it makes for itself and the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from devcluster import python
+from devcluster.ports import LOOPBACK
+from devcluster.processes import Program
+from devcluster.site import Site, answers, trusting
+
+
+def make_authority(site: Site) -> None:
+    """Make the mothership's authority, its and the broker's certificates, and the admin token."""
+    python.run(
+        python.module("mothership", "ca", "init", "--data-dir", str(site.mothership_data), "--host", LOOPBACK)
+    )
+
+
+def program(site: Site, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Program:
+    """Return the mothership."""
+    endpoint = site.url("mothership")
+    argv = python.module(
+        "mothership",
+        "serve",
+        "--data-dir",
+        str(site.mothership_data),
+        "--listen",
+        site.address("mothership"),
+        "--broker",
+        site.url("mosquitto", "mqtts"),
+        "--public-endpoint",
+        endpoint,
+        *arguments,
+    )
+
+    def ready() -> bool:
+        return answers(site.ports["mothership"], "/healthz", trusting(site.mothership_data / "ca.crt"))
+
+    return Program("mothership", argv, ready, environment)
+
+
+def environment(site: Site) -> dict[str, str]:
+    """Return what the mothership's command line and other clients read from the environment."""
+    return {
+        "MOTHERSHIP_ENDPOINT": site.url("mothership"),
+        "MOTHERSHIP_CA": str(site.mothership_data / "ca.crt"),
+        "MOTHERSHIP_DATA_DIR": str(site.mothership_data),
+        "MOTHERSHIP_ADMIN_TOKEN_FILE": str(site.mothership_data / "admin-token"),
+    }

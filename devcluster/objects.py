@@ -1,0 +1,118 @@
+"""What is installed into the API server, from the same files that users install: definitions, roles, hook objects.
+
+The operator and what drives its hooks are processes here, so Deployments are left out, and hook URLs that point at the
+operator's Service point at its loopback address instead.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from devcluster.kubectl import Document, Kubectl
+from devcluster.paths import PACKAGE, REPOSITORY
+from devcluster.progress import wait_until
+
+DEFINITION = "CustomResourceDefinition"
+HOOK_GROUP = "metacontroller.k8s.io/"
+LEFT_OUT = frozenset({"Deployment"})
+SOURCES = (
+    PACKAGE / "hookdriver" / "crds.yaml",
+    REPOSITORY / "crds",
+    REPOSITORY / "manifests",
+    REPOSITORY / "metacontroller",
+)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The objects in the order in which they go in."""
+
+    definitions: tuple[Document, ...]
+    namespaces: tuple[Document, ...]
+    others: tuple[Document, ...]
+    hooks: tuple[Document, ...]
+
+
+def read(kubectl: Kubectl) -> list[Document]:
+    """Read the objects from their files; no API server is needed for that."""
+    sources = [path for path in SOURCES if path.exists()]
+    with ThreadPoolExecutor() as pool:
+        return [document for found in pool.map(kubectl.documents, sources) for document in found]
+
+
+def install(kubectl: Kubectl, documents: Iterable[Document], hooks_endpoint: str) -> None:
+    """Install the objects, with the hooks pointing at `hooks_endpoint`."""
+    wanted = arrange(documents, hooks_endpoint)
+    kubectl.apply([*wanted.definitions, *wanted.namespaces])
+    with ThreadPoolExecutor() as pool:
+        others = pool.submit(kubectl.apply, wanted.others)
+        _wait_established(kubectl, wanted.definitions)
+        kubectl.apply(wanted.hooks)
+        others.result()
+
+
+def arrange(documents: Iterable[Document], hooks_endpoint: str) -> Installation:
+    """Sort objects into the order of their installation; of one that appears twice, the first counts."""
+    groups: dict[str, list[Document]] = {"definitions": [], "namespaces": [], "others": [], "hooks": []}
+    seen = set()
+    for document in documents:
+        key = _key(document)
+        if key in seen or document["kind"] in LEFT_OUT:
+            continue
+        seen.add(key)
+        groups[_group(document)].append(document)
+    hooks = [redirected(document, hooks_endpoint) for document in groups.pop("hooks")]
+    return Installation(hooks=tuple(hooks), **{name: tuple(found) for name, found in groups.items()})
+
+
+def redirected(document: Document, hooks_endpoint: str) -> Document:
+    """Return a CompositeController or DecoratorController whose webhooks are called at another address."""
+    changed = copy.deepcopy(document)
+    for hook in changed["spec"].get("hooks", {}).values():
+        webhook = hook.get("webhook")
+        if webhook:
+            path = _path(webhook)
+            for name in ("url", "path", "service"):
+                webhook.pop(name, None)
+            webhook["url"] = hooks_endpoint + path
+    return changed
+
+
+def _path(webhook: dict[str, Any]) -> str:
+    return str(webhook["path"]) if "path" in webhook else urlsplit(str(webhook["url"])).path
+
+
+def _key(document: Document) -> tuple[str, str, str, str]:
+    metadata = document["metadata"]
+    return document["apiVersion"], document["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def _group(document: Document) -> str:
+    if document["kind"] == DEFINITION:
+        return "definitions"
+    if document["kind"] == "Namespace":
+        return "namespaces"
+    return "hooks" if document["apiVersion"].startswith(HOOK_GROUP) else "others"
+
+
+def _wait_established(kubectl: Kubectl, definitions: Sequence[Document]) -> None:
+    names = [document["metadata"]["name"] for document in definitions]
+    if names:
+        kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", *names)
+
+
+def wait_default_account(kubectl: Kubectl) -> None:
+    """Wait until Pods can be made in the default namespace: its ServiceAccount comes from a controller."""
+
+    def exists() -> bool:
+        found = kubectl(
+            "get", "serviceaccount", "default", "--namespace=default", "--ignore-not-found", "-o", "name"
+        )
+        return bool(found.strip())
+
+    wait_until(exists, "the default ServiceAccount", within=30)

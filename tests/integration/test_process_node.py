@@ -1,0 +1,584 @@
+"""The process node on a real API server: real Pods, judged by what the API and kubectl show."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from devcluster.cluster import Cluster
+from devcluster.node.api import ApiClient, NotFound, load_access
+from devcluster.node.times import parse
+
+pytestmark = pytest.mark.e2e
+
+Json = dict[str, Any]
+T = TypeVar("T")
+IMAGE = "spacelift.local/runner:dev"
+PODS = "/api/v1/namespaces/default/pods"
+SECRETS = "/api/v1/namespaces/default/secrets"
+
+
+def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+    """Return what `look` finds, as soon as it finds something."""
+    until = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > until:
+            pytest.fail(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Bench:
+    """A control plane, a node that tests may kill, and the hands to use them."""
+
+    client: ApiClient
+    kubeconfig: Path
+    bin: Path
+    state: Path
+    shared: Path
+    log: Path
+    node: subprocess.Popen[bytes] | None = None
+
+    def node_argv(self, name: str, state: Path) -> list[str]:
+        """Return the command line of a node."""
+        serving = self.kubeconfig.parent / "certs" / "node-serving"
+        argv = [sys.executable, "-m", "devcluster.node", f"--name={name}", f"--state-dir={state}"]
+        argv += [f"--kubeconfig={self.kubeconfig}", f"--allow-path={self.shared}"]
+        return [*argv, f"--tls-cert-file={serving}.crt", f"--tls-private-key-file={serving}.key"]
+
+    def start_node(self) -> None:
+        """Start the node and wait until it is Ready."""
+        argv = self.node_argv("test-node", self.state)
+        with self.log.open("ab") as log:
+            self.node = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        eventually(lambda: b"node is ready" in self.log.read_bytes(), f"node ready, see {self.log}")
+
+    def kill_node(self, number: signal.Signals) -> None:
+        """End the node."""
+        assert self.node is not None
+        self.node.send_signal(number)
+        self.node.wait(15)
+        self.log.unlink()
+
+    def kubectl(self, *words: str) -> str:
+        """Run kubectl and return what it printed, errors included."""
+        argv = [str(self.bin / "kubectl"), f"--kubeconfig={self.kubeconfig}", *words]
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        return done.stdout
+
+    def create(self, pod: Json) -> Json:
+        """Create a Pod as soon as the namespace's ServiceAccount is there."""
+        return self.client.post(PODS, pod)
+
+    def get(self, name: str) -> Json | None:
+        """Return a Pod, None when it doesn't exist."""
+        try:
+            return self.client.get(f"{PODS}/{name}")
+        except NotFound:
+            return None
+
+    def when(self, name: str, condition: Callable[[Json], object], what: str, seconds: float = 30.0) -> Json:
+        """Return a Pod as soon as it meets a condition."""
+
+        def look() -> Json | None:
+            pod = self.get(name)
+            return pod if pod is not None and condition(pod) else None
+
+        return eventually(look, f"{name}: {what}", seconds)
+
+    def ended(self, name: str, seconds: float = 30.0) -> Json:
+        """Return a Pod's status once it is over."""
+        pod = self.when(name, lambda pod: pod["status"]["phase"] in {"Succeeded", "Failed"}, "over", seconds)
+        status: Json = pod["status"]
+        return status
+
+    def gone(self, name: str, seconds: float = 30.0) -> None:
+        """Wait until a Pod doesn't exist."""
+        eventually(lambda: self.get(name) is None, f"{name} gone", seconds)
+
+    def catching(self, name: str, reaction: str) -> str:
+        """Return a script that says when it is ready for SIGTERM, and what it does then."""
+        return f"trap '{reaction}' TERM; touch {self.shared}/{name}-ready; while :; do sleep 0.1; done"
+
+    def caught_up(self, name: str) -> None:
+        """Wait until that script is ready: before, SIGTERM is lost on it, as in any container."""
+        eventually((self.shared / f"{name}-ready").exists, f"{name} ready for SIGTERM")
+
+    def events(self, name: str) -> dict[str, str]:
+        """Return the messages of a Pod's Events by reason."""
+        answer = self.client.get(
+            "/api/v1/namespaces/default/events", fieldSelector=f"involvedObject.name={name}"
+        )
+        return {item["reason"]: item["message"] for item in answer["items"]}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Start a control plane and a node of this module's own."""
+    folder = tmp_path_factory.mktemp("node")
+    shared = folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    cluster = Cluster(folder / "c", components={"controlplane"})
+    try:
+        cluster.up()
+        env = cluster.env()
+        kubeconfig = Path(env["KUBECONFIG"])
+        client = ApiClient(load_access(kubeconfig), "tests")
+        made = Bench(
+            client, kubeconfig, Path(env["DEVCLUSTER_BIN"]), folder / "state", shared, folder / "node.log"
+        )
+        account = "/api/v1/namespaces/default/serviceaccounts"
+        eventually(lambda: client.get(account)["items"], "the default ServiceAccount", 60)
+        made.start_node()
+        yield made
+    finally:
+        if made.node is not None:
+            made.node.terminate()
+            made.node.wait(15)
+        cluster.down()
+
+
+def container(script: str, name: str = "main", **fields: object) -> Json:
+    """Return a container that runs a shell script."""
+    return {"name": name, "image": IMAGE, "command": ["sh", "-c", script], **fields}
+
+
+def pod(name: str, *containers: Json, **fields: object) -> Json:
+    """Return a Pod that is never restarted."""
+    return {
+        "metadata": {"name": name},
+        "spec": {"restartPolicy": "Never", "containers": list(containers), **fields},
+    }
+
+
+def ended_state(status: Json, name: str = "main") -> Json:
+    """Return how a container ended."""
+    entries = [*(status.get("initContainerStatuses") or []), *status["containerStatuses"]]
+    state: Json = next(entry for entry in entries if entry["name"] == name)["state"]["terminated"]
+    return state
+
+
+def running(pod: Json) -> bool:
+    """Return whether every container of a Pod runs."""
+    entries = pod["status"].get("containerStatuses") or []
+    return bool(entries) and all("running" in entry["state"] for entry in entries)
+
+
+def test_a_pod_that_succeeds_is_reported_as_a_kubelet_reports_it(bench: Bench) -> None:
+    """Phase, conditions, addresses and container states are those of a completed Pod; kubectl says Completed."""
+    bench.create(pod("succeeds", container("echo one; exit 0")))
+    status = bench.ended("succeeds")
+    assert status["phase"] == "Succeeded"
+    assert ended_state(status)["reason"] == "Completed"
+    conditions = {each["type"]: (each["status"], each.get("reason")) for each in status["conditions"]}
+    assert conditions == {
+        "PodScheduled": ("True", None),
+        "Initialized": ("True", "PodCompleted"),
+        "Ready": ("False", "PodCompleted"),
+        "ContainersReady": ("False", "PodCompleted"),
+        "PodReadyToStartContainers": ("False", None),
+    }
+    assert (status["hostIP"], status["qosClass"]) == ("127.0.0.1", "BestEffort")
+    assert "Completed" in bench.kubectl("get", "pod", "succeeds")
+    assert {"Scheduled", "Pulled", "Created", "Started"} <= bench.events("succeeds").keys()
+
+
+def test_exit_code_signal_and_termination_message_are_reported(bench: Bench) -> None:
+    """A failing container keeps its exit code and own message; one killed by a signal ends with 128+n."""
+    killed = container("sh -c 'kill -9 $$$$'; exit $?", "killed")
+    last_word = container("echo noise; printf 'why it failed' > /dev/termination-log; exit 3")
+    from_logs = container(
+        "echo the end of the log; exit 4", "logs", terminationMessagePolicy="FallbackToLogsOnError"
+    )
+    bench.create(pod("fails", last_word, from_logs, killed))
+    status = bench.ended("fails")
+    assert status["phase"] == "Failed"
+    assert (ended_state(status)["exitCode"], ended_state(status)["message"]) == (3, "why it failed")
+    assert ended_state(status, "logs")["message"] == "the end of the log\n"
+    assert ended_state(status, "killed")["exitCode"] == 137
+    assert bench.kubectl("get", "pod", "fails").split()[-3] == "Error"
+
+
+def test_a_failing_init_container_ends_the_pod(bench: Bench) -> None:
+    """Init containers run in order; when one fails nothing after it starts, and kubectl says Init:Error."""
+    steps = [container("exit 0", "first"), container("exit 5", "second"), container("exit 0", "third")]
+    bench.create(pod("init-fails", container("exit 0"), initContainers=steps))
+    status = bench.ended("init-fails")
+    assert ended_state(status, "first")["exitCode"] == 0
+    assert ended_state(status, "second")["exitCode"] == 5
+    third = status["initContainerStatuses"][2]["state"]
+    assert third == {"waiting": {"reason": "PodInitializing"}}
+    assert status["containerStatuses"][0]["state"] == {"waiting": {"reason": "PodInitializing"}}
+    assert "Init:Error" in bench.kubectl("get", "pod", "init-fails")
+
+
+def test_the_deadline_stops_containers_and_fails_the_pod(bench: Bench) -> None:
+    """activeDeadlineSeconds: TERM, then KILL after the grace; Failed only once nothing runs any more."""
+    stubborn = container("trap '' TERM; while :; do sleep 0.2; done")
+    polite = container(bench.catching("polite", "exit 7"), "polite")
+    bench.create(pod("late", stubborn, polite, activeDeadlineSeconds=2, terminationGracePeriodSeconds=1))
+    status = bench.ended("late")
+    assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
+    assert status["message"] == "Pod was active on the node longer than the specified deadline"
+    assert ended_state(status)["exitCode"] == 137
+    assert ended_state(status, "polite")["exitCode"] == 7
+
+
+def test_deletion_waits_for_the_grace(bench: Bench) -> None:
+    """A deleted Pod's containers get SIGTERM and may use their grace; then the object goes."""
+    witness = bench.shared / "finished"
+    script = bench.catching("graceful", f"sleep 1; echo finished > {witness}; exit 0")
+    bench.create(pod("graceful", container(script), terminationGracePeriodSeconds=20))
+    bench.caught_up("graceful")
+    bench.client.delete(f"{PODS}/graceful", {})
+    bench.gone("graceful", 10)
+    assert witness.read_text() == "finished\n"
+
+
+def test_forced_deletion_kills_at_once(bench: Bench) -> None:
+    """A Pod deleted without grace leaves no process behind."""
+    beat = bench.shared / "beat"
+    bench.create(pod("forced", container(f"trap '' TERM; while :; do date +%s%N > {beat}; sleep 0.05; done")))
+    bench.when("forced", running, "running")
+    eventually(beat.exists, "a first beat")
+    bench.client.delete(f"{PODS}/forced", {"gracePeriodSeconds": 0})
+    bench.gone("forced", 5)
+    eventually(lambda: time.time() - beat.stat().st_mtime > 1.0, "the beat has stopped", 10)
+
+
+def test_a_finalizer_keeps_the_object_with_its_final_statuses(bench: Bench) -> None:
+    """Of a deleted Pod with a finalizer the object stays, with exit codes, until the finalizer goes."""
+    body = pod("held", container(bench.catching("held", "exit 9")))
+    body["metadata"]["finalizers"] = ["tests.local/hold"]
+    bench.create(body)
+    bench.caught_up("held")
+    bench.client.delete(f"{PODS}/held", {})
+    kept = bench.when("held", lambda pod: pod["metadata"].get("deletionGracePeriodSeconds") == 0, "let go")
+    assert kept["status"]["phase"] == "Failed"
+    assert ended_state(kept["status"])["exitCode"] == 9
+    bench.client.patch(f"{PODS}/held", {"metadata": {"finalizers": None}})
+    bench.gone("held", 5)
+
+
+def test_a_finished_pod_can_be_deleted(bench: Bench) -> None:
+    """Deleting a Pod that is over removes its object without waiting."""
+    bench.create(pod("finished", container("exit 0")))
+    bench.ended("finished")
+    bench.client.delete(f"{PODS}/finished", {})
+    bench.gone("finished", 5)
+
+
+def test_a_missing_secret_holds_the_pod_until_it_is_there(bench: Bench) -> None:
+    """The Pod stays in ContainerCreating with a FailedMount Event and goes on by itself."""
+    mount = [{"name": "s", "mountPath": "/opt/secret", "readOnly": True}]
+    volume = {
+        "name": "s",
+        "secret": {"secretName": "late", "defaultMode": 0o440, "items": [{"key": "k", "path": "d/k"}]},
+    }
+    script = "cat /opt/secret/d/k; ls -lnL /opt/secret/d/k; id -u; touch /opt/secret/x || exit 0; exit 1"
+    ids = {"runAsUser": 1983, "runAsGroup": 1983, "fsGroup": 1983}
+    bench.create(pod("waits", container(script, volumeMounts=mount), volumes=[volume], securityContext=ids))
+    eventually(lambda: "FailedMount" in bench.events("waits"), "a FailedMount Event")
+    assert (
+        bench.events("waits")["FailedMount"]
+        == 'MountVolume.SetUp failed for volume "s" : secret "late" not found'
+    )
+    assert "ContainerCreating" in bench.kubectl("get", "pod", "waits")
+    bench.client.post(SECRETS, {"metadata": {"name": "late"}, "stringData": {"k": "the-value\n"}})
+    assert bench.ended("waits")["phase"] == "Succeeded"
+    first, listing, uid, *_ = bench.kubectl("logs", "waits").splitlines()
+    assert (first, listing.split()[0], listing.split()[3], uid) == ("the-value", "-r--r-----", "1983", "1983")
+
+
+def test_sub_paths_share_an_empty_dir_between_containers(bench: Bench) -> None:
+    """An init container fills a volume of which containers see only parts, at paths the image doesn't have."""
+    ids = {"runAsUser": 1983, "runAsGroup": 1983, "fsGroup": 1983, "runAsNonRoot": True}
+    fill = container(
+        "mkdir -p /opt/all/project && echo hi > /opt/all/project/file && cp /bin/true /opt/all/binaries/tool",
+        "fill",
+        volumeMounts=[
+            {"name": "w", "mountPath": "/opt/all"},
+            {"name": "w", "mountPath": "/usr/local/deep/er", "subPath": "binaries"},
+        ],
+    )
+    use = container(
+        "cat file && /opt/bin/tool && ! touch /opt/bin/x 2>/dev/null && touch /mnt/w/new && ls /usr/bin/env",
+        workingDir="/mnt/w",
+        volumeMounts=[
+            {"name": "w", "mountPath": "/mnt/w", "subPath": "project"},
+            {"name": "w", "mountPath": "/opt/bin", "subPath": "binaries", "readOnly": True},
+            {"name": "w", "mountPath": "/usr/bin/inside-the-image", "subPath": "project"},
+        ],
+    )
+    body = pod(
+        "parts", use, initContainers=[fill], volumes=[{"name": "w", "emptyDir": {}}], securityContext=ids
+    )
+    bench.create(body)
+    assert bench.ended("parts")["phase"] == "Succeeded", bench.kubectl("logs", "parts", "--all-containers")
+    assert bench.kubectl("logs", "parts", "-c", "main").split() == ["hi", "/usr/bin/env"]
+
+
+def test_environment_comes_from_fields_secrets_and_config_maps(bench: Bench) -> None:
+    """valueFrom, envFrom and $(NAME) work; a missing key keeps the container in CreateContainerConfigError."""
+    bench.client.post(SECRETS, {"metadata": {"name": "env"}, "stringData": {"TOKEN": "t", "OTHER": "o"}})
+    maps = "/api/v1/namespaces/default/configmaps"
+    bench.client.post(maps, {"metadata": {"name": "env"}, "data": {"FROM_MAP": "m"}})
+    variables: list[Json] = [
+        {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "LABEL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['tests/kind']"}}},
+        {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "env", "key": "TOKEN"}}},
+        {"name": "BOTH", "value": "$(NAME)-$(SECRET)-$$(NAME)"},
+    ]
+    sources = [{"configMapRef": {"name": "env"}}, {"prefix": "P_", "secretRef": {"name": "env"}}]
+    body = pod(
+        "env", container("echo $NAME $LABEL $SECRET $BOTH $FROM_MAP $P_OTHER", env=variables, envFrom=sources)
+    )
+    body["metadata"]["labels"] = {"tests/kind": "labelled"}
+    bench.create(body)
+    assert bench.ended("env")["phase"] == "Succeeded"
+    assert bench.kubectl("logs", "env").split() == ["env", "labelled", "t", "env-t-$(NAME)", "m", "o"]
+    missing = {"name": "X", "valueFrom": {"secretKeyRef": {"name": "nope", "key": "k"}}}
+    bench.create(pod("env-missing", container("exit 0", env=[missing])))
+    held = bench.when("env-missing", lambda pod: waiting(pod) != "ContainerCreating", "held")
+    assert waiting(held) == "CreateContainerConfigError"
+
+
+def waiting(pod: Json) -> str:
+    """Return what the first container of a Pod waits for."""
+    entries = pod["status"].get("containerStatuses") or [{"state": {}}]
+    reason: str = entries[0]["state"].get("waiting", {}).get("reason", "ContainerCreating")
+    return reason
+
+
+def test_unknown_and_malformed_images_are_reported_as_a_kubelet_does(bench: Bench) -> None:
+    """ErrImagePull, then ImagePullBackOff, with Events; a name no image can have is InvalidImageName."""
+    bench.create(pod("unknown", container("exit 0", image="nowhere.local/unknown:1")))
+    bench.when("unknown", lambda pod: waiting(pod) == "ErrImagePull", "ErrImagePull")
+    bench.when("unknown", lambda pod: waiting(pod) == "ImagePullBackOff", "ImagePullBackOff")
+    eventually(lambda: "BackOff" in bench.events("unknown"), "a BackOff Event")
+    assert bench.events("unknown")["BackOff"] == 'Back-off pulling image "nowhere.local/unknown:1"'
+    bench.create(pod("malformed", container("exit 0", image="Not An Image")))
+    bench.when("malformed", lambda pod: waiting(pod) == "InvalidImageName", "InvalidImageName")
+    bench.client.delete(f"{PODS}/unknown", {})
+    bench.gone("unknown", 5)
+
+
+def test_a_command_that_cannot_run_is_a_start_error(bench: Bench) -> None:
+    """A program that isn't there ends its container with 128 and StartError."""
+    bench.create(pod("no-program", container("", command=["/opt/no/such-program"])))
+    ended = ended_state(bench.ended("no-program"))
+    assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
+    assert "no such file or directory" in ended["message"]
+
+
+def test_the_service_account_token_is_readable_and_good(bench: Bench) -> None:
+    """The projected volume that admission adds holds a token that the API server knows as the Pod's."""
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+    ids = {"runAsUser": 1983, "fsGroup": 1983}
+    bench.create(
+        pod("token", container(f"cat {folder}/token; echo; cat {folder}/namespace"), securityContext=ids)
+    )
+    assert bench.ended("token")["phase"] == "Succeeded"
+    token, namespace = bench.kubectl("logs", "token").splitlines()
+    assert namespace == "default"
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    answer = bench.client.post("/apis/authentication.k8s.io/v1/tokenreviews", review)
+    assert answer["status"]["user"]["username"] == "system:serviceaccount:default:default"
+    assert answer["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"] == ["token"]
+
+
+def test_two_pods_use_the_same_paths_at_the_same_time(bench: Bench) -> None:
+    """Mount paths, /tmp and processes of one Pod are invisible to another."""
+    mount = [{"name": "w", "mountPath": "/mnt/workspace"}]
+    volumes = [{"name": "w", "emptyDir": {}}]
+    for name in ("twin-a", "twin-b"):
+        meet = f"touch {bench.shared}/{name}; while ! [ -e {bench.shared}/twin-a -a -e {bench.shared}/twin-b ]; do sleep 0.1; done"
+        write = f"echo {name} > /mnt/workspace/who; echo {name} > /tmp/who; {meet}"
+        script = f"{write}; cat /mnt/workspace/who /tmp/who; ls -d /proc/[0-9]* | wc -l"
+        bench.create(pod(name, container(script, volumeMounts=mount), volumes=volumes))
+    for name in ("twin-a", "twin-b"):
+        assert bench.ended(name)["phase"] == "Succeeded"
+        workspace, own_tmp, processes = bench.kubectl("logs", name).split()
+        assert (workspace, own_tmp) == (name, name)
+        assert int(processes) <= 4
+
+
+def test_the_host_is_hidden(bench: Bench) -> None:
+    """A container sees neither the user's home, nor the node's state, nor the host's accounts."""
+    home = Path.home()
+    hidden = [bench.state, bench.kubeconfig, home / ".cache", Path("/etc/shadow"), Path("/var/lib/dpkg")]
+    script = "; ".join(f"[ -e {path} ] && echo visible: {path}" for path in hidden)
+    bench.create(pod("hidden", container(f"{script}; true")))
+    assert bench.ended("hidden")["phase"] == "Succeeded"
+    assert bench.kubectl("logs", "hidden") == ""
+
+
+def test_logs_can_be_followed_and_cut(bench: Bench) -> None:
+    """`kubectl logs` knows -f, --tail, --timestamps, -c and --all-containers."""
+    gate = bench.shared / "gate"
+    script = f"echo one; echo two >&2; while ! [ -e {gate} ]; do sleep 0.1; done; echo three"
+    bench.create(pod("talks", container(script), container("echo from the other", "other")))
+    eventually(lambda: "two" in bench.kubectl("logs", "talks", "-c", "main"), "the first lines")
+    argv = [
+        str(bench.bin / "kubectl"),
+        f"--kubeconfig={bench.kubeconfig}",
+        "logs",
+        "-f",
+        "talks",
+        "-c",
+        "main",
+    ]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == "one\n"
+        gate.touch()
+        assert follower.stdout.read() == "two\nthree\n"
+    bench.ended("talks")
+    assert bench.kubectl("logs", "talks", "-c", "main", "--tail=1") == "three\n"
+    stamp, _, text = bench.kubectl("logs", "talks", "-c", "other", "--timestamps").partition(" ")
+    assert text == "from the other\n"
+    assert abs(parse(stamp) - time.time()) < 120
+    everything = bench.kubectl("logs", "talks", "--all-containers", "--prefix")
+    assert "[pod/talks/main] three" in everything
+    assert "[pod/talks/other] from the other" in everything
+
+
+def test_the_kubelet_api_wants_a_client_certificate(bench: Bench) -> None:
+    """Nobody reads logs from the node without a certificate of the cluster's CA."""
+    node = bench.client.get("/api/v1/nodes/test-node")
+    port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+    answer = subprocess.run(
+        ["curl", "-sk", "--max-time", "5", f"https://127.0.0.1:{port}/pods"], capture_output=True, text=True
+    )
+    assert answer.returncode != 0
+    assert answer.stdout == ""
+
+
+def test_a_sidecar_runs_beside_the_containers_and_ends_after_them(bench: Bench) -> None:
+    """An init container with restartPolicy Always starts first, doesn't hold the Pod up and is stopped at the end."""
+    flag = bench.shared / "sidecar-up"
+    sidecar = container(
+        f"trap 'exit 0' TERM; touch {flag}; while :; do sleep 0.1; done", "sidecar", restartPolicy="Always"
+    )
+    main = container(f"while ! [ -e {flag} ]; do sleep 0.1; done; exit 0")
+    bench.create(pod("with-sidecar", main, initContainers=[sidecar]))
+    status = bench.ended("with-sidecar")
+    assert status["phase"] == "Succeeded"
+    assert ended_state(status, "sidecar")["exitCode"] == 0
+
+
+def test_a_container_that_is_restarted_keeps_its_count(bench: Bench) -> None:
+    """With OnFailure, a node starts a failed container again after a pause."""
+    once = bench.shared / "once"
+    script = f"[ -e {once} ] && exit 0; touch {once}; exit 1"
+    body = pod("retries", container(script))
+    body["spec"]["restartPolicy"] = "OnFailure"
+    bench.create(body)
+    held = bench.when("retries", lambda pod: waiting(pod) == "CrashLoopBackOff", "CrashLoopBackOff")
+    assert held["status"]["phase"] == "Running"
+    status = bench.ended("retries", 40)
+    assert (status["phase"], status["containerStatuses"][0]["restartCount"]) == ("Succeeded", 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
+def test_a_memory_limit_is_enforced(bench: Bench) -> None:
+    """A container over its memory limit is killed and says OOMKilled."""
+    limits = {"limits": {"memory": "32Mi"}}
+    bench.create(pod("hungry", container("", command=["tail", "/dev/zero"], resources=limits)))
+    ended = ended_state(bench.ended("hungry"))
+    assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")
+
+
+def test_a_pod_this_node_cannot_run_fails_with_the_reason(bench: Bench) -> None:
+    """A hostPath volume is refused in words."""
+    body = pod("refused", container("exit 0"), volumes=[{"name": "host", "hostPath": {"path": "/"}}])
+    bench.create(body)
+    status = bench.ended("refused")
+    assert status["reason"] == "UnsupportedPodSpec"
+    assert "volume host is a hostPath" in status["message"]
+
+
+def test_a_pod_that_fits_no_node_is_unschedulable(bench: Bench) -> None:
+    """A node selector that doesn't match is a condition and an Event, not a start."""
+    bench.create(pod("misfit", container("exit 0"), nodeSelector={"disk": "gold"}))
+
+    def refused(pod: Json) -> bool:
+        conditions = pod["status"].get("conditions") or []
+        return any(
+            each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable" for each in conditions
+        )
+
+    bench.when("misfit", refused, "unschedulable")
+    bench.client.delete(f"{PODS}/misfit", {})
+    bench.gone("misfit", 5)
+
+
+@pytest.mark.skipif(shutil.which("proot") is None, reason="the fallback needs proot")
+def test_proot_stands_in_where_user_namespaces_are_refused(bench: Bench, tmp_path: Path) -> None:
+    """Volumes, ids, the image's own paths, exit codes and deletion work without bubblewrap too."""
+    argv = [*bench.node_argv("proot-node", tmp_path), "--sandbox=proot", "--no-scheduler"]
+    mounts = [
+        {"name": "w", "mountPath": "/opt/deep/er"},
+        {"name": "w", "mountPath": "/usr/bin/new", "subPath": "sub"},
+    ]
+    script = f"id -u; echo x > /opt/deep/er/sub/f; cat /usr/bin/new/f; ls /var/run/secrets/*; [ -e {bench.state} ] || echo hidden; exit 7"
+    body = pod(
+        "other-way",
+        container(script, volumeMounts=mounts),
+        volumes=[{"name": "w", "emptyDir": {}}],
+        securityContext={"runAsUser": 1983},
+        nodeName="proot-node",
+    )
+    node = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        bench.create(body)
+        status = bench.ended("other-way", 60)
+        said = bench.kubectl("logs", "other-way")
+        assert ended_state(status)["exitCode"] == 7, said
+        assert said.split() == ["1983", "x", "serviceaccount", "hidden"]
+        bench.create(
+            pod("other-end", container(bench.catching("other-end", "exit 5")), nodeName="proot-node")
+        )
+        bench.caught_up("other-end")
+        bench.client.delete(f"{PODS}/other-end", {})
+        bench.gone("other-end", 10)
+    finally:
+        node.terminate()
+        node.wait(15)
+
+
+def test_containers_die_with_the_node_and_are_reported_lost(bench: Bench) -> None:
+    """After kill -9 of the node nothing of its Pods runs; started again, it fails them and starts nothing twice."""
+    beats, starts = bench.shared / "node-beats", bench.shared / "starts"
+    script = f"echo start >> {starts}; trap '' TERM; while :; do date +%s%N > {beats}; sleep 0.05; done"
+    bench.create(pod("orphan", container(script), container("exit 6", "done-before")))
+    bench.when("orphan", lambda pod: states(pod) == ["running", "terminated"], "one running, one ended")
+    eventually(beats.exists, "a first beat")
+    bench.kill_node(signal.SIGKILL)
+    eventually(lambda: time.time() - beats.stat().st_mtime > 1.0, "the beat has stopped", 10)
+    bench.start_node()
+    status = bench.ended("orphan")
+    assert (status["phase"], status["reason"]) == ("Failed", "NodeRestarted")
+    lost = ended_state(status)
+    assert (lost["exitCode"], lost["reason"]) == (137, "ContainerStatusUnknown")
+    assert ended_state(status, "done-before")["exitCode"] == 6
+    assert starts.read_text() == "start\n"
+    bench.create(pod("after", container("exit 0")))
+    assert bench.ended("after")["phase"] == "Succeeded"
+
+
+def states(pod: Json) -> list[str]:
+    """Return the kinds of state of a Pod's containers."""
+    return [kind for entry in pod["status"].get("containerStatuses") or [] for kind in entry["state"]]
