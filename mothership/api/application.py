@@ -1,0 +1,56 @@
+"""The Flask application: blueprints, errors as JSON, health."""
+
+import structlog
+from flask import Flask, jsonify
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from mothership.api import admin, launcher
+from mothership.api.services import Services, bind, services
+from mothership.errors import MothershipError, UnauthorizedError
+
+STUCK_SECONDS = 30.0
+"""The dispatcher makes a pass each second; without one for so long it is stuck."""
+
+_log = structlog.get_logger(component="api")
+
+
+def create_app(collaborators: Services) -> Flask:
+    """Return the application over these collaborators."""
+    app = Flask("mothership")
+    bind(app.extensions, collaborators)
+    app.register_blueprint(launcher.blueprint)
+    app.register_blueprint(admin.blueprint)
+    app.register_error_handler(MothershipError, _refused)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _failed)
+    app.add_url_rule("/healthz", view_func=healthz)
+    return app
+
+
+def healthz() -> ResponseReturnValue:
+    """Say whether this mothership makes progress; a broker that is away is reported but is not its fault."""
+    health = services().health()
+    stuck = health.idle_seconds > STUCK_SECONDS
+    body = {
+        "status": "stuck" if stuck else "ok",
+        "broker": "connected" if health.broker_connected else "disconnected",
+        "droppedMessages": dict(health.dropped),
+    }
+    return jsonify(body), 503 if stuck else 200
+
+
+def _refused(error: MothershipError) -> ResponseReturnValue:
+    response = jsonify(error=str(error))
+    if isinstance(error, UnauthorizedError):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response, error.status
+
+
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    return jsonify(error=error.description or error.name), error.code or 500
+
+
+def _failed(error: Exception) -> ResponseReturnValue:
+    _log.error("request failed", error=type(error).__name__, exc_info=error)
+    return jsonify(error="internal error; the mothership's log says more"), 500
