@@ -1,0 +1,70 @@
+"""Calling a hook: one POST, and what its status means."""
+
+import math
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import orjson
+import urllib3
+from urllib3.exceptions import HTTPError, ProtocolError
+
+from devcluster.hookdriver.config import HookConfig
+from devcluster.hookdriver.errors import HookError, TooManyRequests
+from devcluster.hookdriver.objects import Object
+
+_OK = 200
+_TOO_MANY_REQUESTS = 429
+
+
+class Webhook:
+    """One hook of one controller; safe to use from many threads."""
+
+    def __init__(self, config: HookConfig, connections: int) -> None:
+        self.config = config
+        self._pool = urllib3.PoolManager(maxsize=connections, retries=False)
+
+    def call(self, request: Object) -> bytes:
+        """Return the body of the answer; raises HookError, or TooManyRequests when the hook wants a pause."""
+        body = orjson.dumps(request)
+        response = self._post(body)
+        if response.status == _TOO_MANY_REQUESTS:
+            raise TooManyRequests(retry_after(response.headers.get("Retry-After", ""), time.time()))
+        if response.status != _OK:
+            text = response.data.decode(errors="replace")
+            raise HookError(f"unsupported status code: {response.status} body: {text}")
+        return response.data
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _post(self, body: bytes) -> urllib3.BaseHTTPResponse:
+        try:
+            try:
+                return self._request(body)
+            except ProtocolError:
+                # A kept connection may have been closed by the server in between: one fresh attempt, as Go does.
+                return self._request(body)
+        except HTTPError as error:
+            raise HookError(f"http error: {error}") from error
+
+    def _request(self, body: bytes) -> urllib3.BaseHTTPResponse:
+        return self._pool.request(
+            "POST",
+            self.config.url,
+            body=body,
+            headers={"Content-Type": "application/json"},
+            timeout=urllib3.Timeout(total=self.config.timeout_seconds),
+        )
+
+
+def retry_after(header: str, now: float) -> int:
+    """Return the seconds that a Retry-After header asks for; 0 when it says nothing sensible."""
+    if header.strip().lstrip("-").isdigit():
+        return int(header)
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return 0
+    return math.ceil((moment - datetime.fromtimestamp(now, UTC)).total_seconds())
