@@ -10,6 +10,7 @@ from app.vocabulary import (
     GRPC_CONTAINER,
     INIT_CONTAINER,
     LAUNCHER_COMMAND,
+    RUN_USER_ID,
     WORKER_CONTAINER,
 )
 
@@ -33,7 +34,7 @@ def init_container(order: RunPodOrder, settings: Settings, volumes: RunVolumes) 
         "env": launcher_environment(order),
         "volumeMounts": volumes.init_mounts(),
     }
-    return _with_overrides(container, settings.section("initContainer"))
+    return _with_overrides(container, settings, "initContainer")
 
 
 def grpc_container(order: RunPodOrder, settings: Settings, volumes: RunVolumes) -> JsonObject:
@@ -46,7 +47,7 @@ def grpc_container(order: RunPodOrder, settings: Settings, volumes: RunVolumes) 
         "env": launcher_environment(order),
         "volumeMounts": volumes.grpc_mounts(),
     }
-    return _with_overrides(container, settings.section("grpcServerContainer"))
+    return _with_overrides(container, settings, "grpcServerContainer")
 
 
 def worker_container(order: RunPodOrder, settings: Settings, volumes: RunVolumes) -> JsonObject:
@@ -58,14 +59,15 @@ def worker_container(order: RunPodOrder, settings: Settings, volumes: RunVolumes
         "env": worker_environment(order, settings.text("customBinariesPath")),
         "volumeMounts": volumes.worker_mounts(),
     }
-    return _with_overrides(container, settings.section("workerContainer"))
+    return _with_overrides(container, settings, "workerContainer")
 
 
 def _launcher_image(order: RunPodOrder, settings: Settings) -> str:
     return settings.text("launcherImage") or order.launcher_image
 
 
-def _with_overrides(container: JsonObject, settings: Settings) -> JsonObject:
+def _with_overrides(container: JsonObject, pod_settings: Settings, section: str) -> JsonObject:
+    settings = pod_settings.section(section)
     passed_on = {key: value for key in _PASSED_ON if (value := settings.given(key)) is not None}
     return {
         **container,
@@ -73,8 +75,17 @@ def _with_overrides(container: JsonObject, settings: Settings) -> JsonObject:
         "env": merged_environment(container["env"], settings.objects("env")),
         "volumeMounts": container["volumeMounts"] + settings.objects("volumeMounts"),
         "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
+            **_default_security_context(pod_settings.mapping("securityContext")),
             **settings.mapping("securityContext"),
         },
+    }
+
+
+def _default_security_context(of_pod: JsonObject) -> JsonObject:
+    """Return the restricted defaults, less what the user set for the whole Pod, which a container's would hide."""
+    identity = {"runAsUser": RUN_USER_ID, "runAsGroup": RUN_USER_ID, "runAsNonRoot": True}
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        **{key: value for key, value in identity.items() if key not in of_pod},
     }

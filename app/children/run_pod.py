@@ -116,11 +116,9 @@ def _spec(order: RunPodOrder, settings: Settings) -> JsonObject:
 
 
 def _security_context(settings: Settings) -> JsonObject:
+    """Return what holds for every container; user and group are set on ours alone, so that sidecars keep theirs."""
     return {
-        "runAsUser": RUN_USER_ID,
-        "runAsGroup": RUN_USER_ID,
         "fsGroup": RUN_USER_ID,
-        "runAsNonRoot": True,
         "seccompProfile": {"type": "RuntimeDefault"},
         **settings.mapping("securityContext"),
     }
