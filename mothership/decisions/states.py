@@ -60,8 +60,9 @@ class Rules:
     """A launcher renews its lease at least this often."""
     lost_after: int = 120
     """Without a renewal for this long a launcher stops its run by itself."""
-    lost_grace: float = 30
-    """How much later than that the run is called lost, for clocks and slow stops."""
+    lost_grace: float = 60
+    """How much later than that the run is called lost: half the stop's grace, clocks, and renewals too close to the
+    last one to be stored."""
     stop_grace: int = 30
     """What a stopped run has to come to an end."""
     requeue_limit: int = 10

@@ -171,8 +171,8 @@ def test_granted_attempt_isnt_lost_while_its_lease_runs(pod_uid: str | None, out
     case = finish(granted(), pod_uid, outcome, 10, RULES)
     assert case.run.state is RunState.STARTED
     assert renew(case, 11, RULES)[0] is LeaseAction.STOP
-    assert expire(case, 150, hearing_since=0.0, serving_since=0.0, rules=RULES) is case
-    case = expire(case, 151, hearing_since=0.0, serving_since=0.0, rules=RULES)
+    assert expire(case, 180, hearing_since=0.0, serving_since=0.0, rules=RULES) is case
+    case = expire(case, 181, hearing_since=0.0, serving_since=0.0, rules=RULES)
     assert case.run.state.value == outcome.result.value
     assert case.attempt.notice is Notice.RELEASED
 
@@ -185,13 +185,13 @@ def test_report_of_the_launcher_decides_when_the_worker_has_lost_the_pod() -> No
 
 
 def test_lease_that_runs_out_makes_the_run_lost_unless_there_is_a_report() -> None:
-    """120 s after the last renewal plus 30 s of grace."""
+    """120 s after the last renewal plus 60 s of grace."""
     case = granted()
-    assert expire(case, 150, hearing_since=None, serving_since=0.0, rules=RULES) is case
+    assert expire(case, 180, hearing_since=None, serving_since=0.0, rules=RULES) is case
     late = {"hearing_since": None, "serving_since": 0.0, "rules": RULES}
-    assert expire(case, 151, **late).run.state is RunState.LOST  # type: ignore[arg-type]
+    assert expire(case, 181, **late).run.state is RunState.LOST  # type: ignore[arg-type]
     reported = report(case, SUCCEEDED, 9)
-    assert expire(reported, 151, **late).run.state is RunState.SUCCEEDED  # type: ignore[arg-type]
+    assert expire(reported, 181, **late).run.state is RunState.SUCCEEDED  # type: ignore[arg-type]
 
 
 def test_restarted_mothership_gives_launchers_time_to_renew() -> None:

@@ -279,7 +279,7 @@ def test_payload_and_token_are_not_kept(mothership: Any) -> None:  # noqa: ANN40
     assert scheduled.run.encode() in content
     assert token.encode() not in content
     mothership.answer(worker, messages.RunFinished, scheduled, pod_uid="pod-1", outcome=EVICTED)
-    mothership.clock.move(151)
+    mothership.clock.move(181)
     mothership.answer(worker, messages.RunFinished, scheduled, pod_uid="pod-1", outcome=EVICTED)
     assert mothership.state(scheduled.run) == "lost"
     assert mothership.rows(sa.select(attempts.c.payload)) == [(None,)]
