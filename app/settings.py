@@ -1,0 +1,224 @@
+"""What can be set from outside, parsed once. A flag beats its environment variable, which beats the default.
+
+Every field of ``Settings`` is one flag and one variable: ``hook_bind_address`` is ``--hook-bind-address`` and
+``WORKERPOOL_HOOK_BIND_ADDRESS``. Booleans are written as Go programs take them: ``--leader-elect``,
+``--metrics-secure=false``. An unknown flag or a value that cannot be meant ends the program with status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from app import vocabulary
+
+ENVIRONMENT_PREFIX: Final = "WORKERPOOL_"
+"""Prefix of every environment variable that sets something."""
+
+_TRUE: Final = frozenset({"1", "t", "true"})
+_FALSE: Final = frozenset({"0", "f", "false"})
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. An empty host means every interface."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Parse ``:8080``, ``127.0.0.1:8080``, ``name:8080`` or ``[::1]:8080``."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]*)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise ValueError("expected HOST:PORT, :PORT or [IPV6]:PORT")
+    return Address(match[1] or match[2] or "", int(match[3]))
+
+
+def parse_optional_address(text: str) -> Address | None:
+    """Parse an address, or ``0`` for none."""
+    return None if text == "0" else parse_address(text)
+
+
+def parse_boolean(text: str) -> bool:
+    """Parse what Go's flag package takes for a boolean."""
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError("expected true or false")
+    return word in _TRUE
+
+
+def parse_count(text: str) -> int:
+    """Parse a number of threads."""
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise ValueError("expected a number from 1 to 256")
+    return int(text)
+
+
+def parse_namespaces(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of namespaces; empty means all."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        parse_namespace(name)
+    return names
+
+
+def parse_namespace(text: str) -> str:
+    """Parse the name of one namespace."""
+    if _NAMESPACE.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not the name of a namespace")
+    return text
+
+
+def parse_level(text: str) -> str:
+    """Parse the name of a log level."""
+    return _one_of(text, "debug", "info", "warning", "error")
+
+
+def parse_format(text: str) -> str:
+    """Parse the name of a log format."""
+    return _one_of(text, "auto", "json", "console")
+
+
+def _one_of(text: str, *choices: str) -> str:
+    if text.lower() not in choices:
+        raise ValueError(f"expected one of {', '.join(choices)}")
+    return text.lower()
+
+
+def _option(default: str, parse: Callable[[str], Any], explanation: str) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a setting by its default as a user would write it, so that defaults pass the same parser."""
+    metadata = {"default": default, "parse": parse, "help": explanation}
+    return dataclasses.field(default_factory=lambda: parse(default), metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set; the defaults are those of an installation in a cluster."""
+
+    hook_bind_address: Address = _option(":8080", parse_address, "where Metacontroller reaches the hooks")  # noqa: RUF009 - makes a field
+    health_probe_bind_address: Address = _option(  # noqa: RUF009
+        ":8081", parse_address, "where the kubelet reaches /healthz and /readyz"
+    )
+    kubeconfig: str = _option(
+        "", str, "kubeconfig file; empty: KUBECONFIG, else the Pod's service account, else ~/.kube/config"
+    )
+    namespaces: tuple[str, ...] = _option(
+        "",
+        parse_namespaces,
+        "namespaces to serve, comma-separated or repeated; empty: all (needs a ClusterRole)",
+    )
+    controller_namespace: str = _option(
+        vocabulary.CONTROLLER_NAMESPACE, parse_namespace, "namespace that the operator itself runs in"
+    )
+    threads: int = _option(
+        "16",
+        parse_count,
+        "threads that answer hooks and probes; at least Metacontroller's --workers avoids queueing",
+    )
+    agent_threads: int = _option(
+        "16",
+        parse_count,
+        "threads that write to the API server; more than 16 gain nothing in one Python process",
+    )
+    hooks_only: bool = _option(
+        "false",
+        parse_boolean,
+        "answer hooks and nothing else: no agent, no cluster needed; for trying hooks out with curl",
+    )
+    log_level: str = _option("info", parse_level, "debug, info, warning or error")
+    log_format: str = _option(
+        "auto", parse_format, "json, console, or auto: console on a terminal, else json"
+    )
+    leader_elect: bool = _option("false", parse_boolean, "accepted; run exactly one replica")
+    metrics_bind_address: Address | None = _option(  # noqa: RUF009
+        "0", parse_optional_address, "accepted; 0 is off, and there are no metrics to serve"
+    )
+    metrics_secure: bool = _option("true", parse_boolean, "accepted; there are no metrics to serve")
+    enable_http2: bool = _option("false", parse_boolean, "accepted; only HTTP/1.1 is spoken")
+
+    def warnings(self) -> Iterator[str]:
+        """Say what was asked for and isn't there, so that nobody relies on it."""
+        if self.hooks_only:
+            yield "--hooks-only: no agent runs here, so no Worker is registered and no run is claimed"
+        if self.leader_elect:
+            yield "--leader-elect has no effect: there is no leader election, run exactly one replica"
+        if self.metrics_bind_address is not None:
+            yield "--metrics-bind-address has no effect: no metrics are served"
+        if self.enable_http2:
+            yield "--enable-http2 has no effect: HTTP/2 is not spoken"
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Return the settings, or end the program with status 2 and a sentence on standard error."""
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(Settings):
+        texts: list[str] | None = given[field.name]
+        source = flag_of(field.name)
+        if texts is None:
+            source = variable_of(field.name)
+            texts = [environment[source]] if source in environment else None
+        if texts is not None:
+            values[field.name] = _value(parser, field, source, texts)
+    return Settings(**values)
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a field."""
+    return ENVIRONMENT_PREFIX + name.upper()
+
+
+def _value(
+    parser: argparse.ArgumentParser, field: dataclasses.Field[Any], source: str, texts: list[str]
+) -> object:
+    parse_text: Callable[[str], object] = field.metadata["parse"]
+    # Only lists add up when they are repeated; of anything else the last one counts, as in Go.
+    text = ",".join(texts) if parse_text is parse_namespaces else texts[-1]
+    try:
+        return parse_text(text)
+    except ValueError as error:
+        parser.error(f"{source}: {error} (got {text!r})")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m app",
+        description="The worker pool operator: answers Metacontroller's hooks and runs the MQTT agent.",
+        epilog="Each flag has an environment variable: --hook-bind-address is WORKERPOOL_HOOK_BIND_ADDRESS.",
+        allow_abbrev=False,
+    )
+    for field in dataclasses.fields(Settings):
+        default = field.metadata["default"]
+        boolean = field.metadata["parse"] is parse_boolean
+        parser.add_argument(
+            flag_of(field.name),
+            dest=field.name,
+            action="append",
+            nargs="?" if boolean else None,
+            const="true" if boolean else None,
+            metavar="BOOL" if boolean else "VALUE",
+            help=f"{field.metadata['help']} (default {default or 'empty'})",
+        )
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what was wrong in one line; the full usage is for --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")

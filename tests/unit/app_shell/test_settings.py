@@ -1,0 +1,136 @@
+"""Settings come from flags, environment and defaults, in that order, and nothing else is accepted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from app.settings import Address, Settings, flag_of, parse, parse_address, variable_of
+
+
+def test_the_defaults_are_these() -> None:
+    """The whole of what an empty command line means."""
+    assert parse([], {}) == Settings(
+        hook_bind_address=Address("", 8080),
+        health_probe_bind_address=Address("", 8081),
+        kubeconfig="",
+        namespaces=(),
+        controller_namespace="spacelift-worker-controller-system",
+        threads=16,
+        agent_threads=16,
+        hooks_only=False,
+        log_level="info",
+        log_format="auto",
+        leader_elect=False,
+        metrics_bind_address=None,
+        metrics_secure=True,
+        enable_http2=False,
+    )
+
+
+def test_every_flag_is_parsed() -> None:
+    """The whole of a full command line."""
+    arguments = [
+        "--hook-bind-address=127.0.0.1:9000",
+        "--health-probe-bind-address=[::]:9001",
+        "--kubeconfig=/etc/kubeconfig",
+        "--namespaces=one,two",
+        "--namespaces",
+        "three",
+        "--controller-namespace=operators",
+        "--threads=4",
+        "--agent-threads=8",
+        "--hooks-only",
+        "--log-level=DEBUG",
+        "--log-format=json",
+        "--leader-elect",
+        "--metrics-bind-address=:8443",
+        "--metrics-secure=false",
+        "--enable-http2=true",
+    ]
+    assert parse(arguments, {}) == Settings(
+        hook_bind_address=Address("127.0.0.1", 9000),
+        health_probe_bind_address=Address("::", 9001),
+        kubeconfig="/etc/kubeconfig",
+        namespaces=("one", "two", "three"),
+        controller_namespace="operators",
+        threads=4,
+        agent_threads=8,
+        hooks_only=True,
+        log_level="debug",
+        log_format="json",
+        leader_elect=True,
+        metrics_bind_address=Address("", 8443),
+        metrics_secure=False,
+        enable_http2=True,
+    )
+    assert {argument.split("=")[0] for argument in arguments if argument.startswith("--")} == {
+        flag_of(field.name) for field in dataclasses.fields(Settings)
+    }
+
+
+def test_the_environment_beats_the_default_and_the_flag_beats_both() -> None:
+    """WORKERPOOL_<NAME> is the variable of --<name>."""
+    environment = {"WORKERPOOL_THREADS": "3", "WORKERPOOL_NAMESPACES": "a, b", "THREADS": "9"}
+    assert (parse([], environment).threads, parse([], environment).namespaces) == (3, ("a", "b"))
+    assert parse(["--threads=5"], environment).threads == 5
+    assert variable_of("hook_bind_address") == "WORKERPOOL_HOOK_BIND_ADDRESS"
+
+
+def test_the_last_of_a_repeated_flag_counts() -> None:
+    """As in Go; a chart appends to a list of arguments."""
+    assert parse(["--threads=5", "--threads=6"], {}).threads == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "complaint"),
+    [
+        (["--no-such-flag"], {}, "--no-such-flag"),
+        (["--thread=3"], {}, "--thread=3"),
+        (["surplus"], {}, "surplus"),
+        (["--hook-bind-address=8080"], {}, "--hook-bind-address: expected HOST:PORT"),
+        (["--hook-bind-address=:99999"], {}, "--hook-bind-address"),
+        (["--hook-bind-address=0"], {}, "--hook-bind-address"),
+        (["--metrics-secure=maybe"], {}, "--metrics-secure: expected true or false"),
+        (["--threads=0"], {}, "--threads: expected a number"),
+        (["--namespaces=Upper"], {}, "'Upper' is not the name of a namespace"),
+        (["--log-level=loud"], {}, "--log-level: expected one of debug"),
+        ([], {"WORKERPOOL_THREADS": "many"}, "WORKERPOOL_THREADS: expected a number"),
+    ],
+)
+def test_what_cannot_be_meant_ends_with_status_2_and_names_it(
+    arguments: list[str], environment: dict[str, str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line on standard error says which setting and what was expected."""
+    with pytest.raises(SystemExit) as exit_info:
+        parse(arguments, environment)
+    assert exit_info.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        (":8080", "", 8080),
+        ("127.0.0.1:1", "127.0.0.1", 1),
+        ("localhost:80", "localhost", 80),
+        ("[::1]:443", "::1", 443),
+        ("127.0.0.1:0", "127.0.0.1", 0),
+    ],
+)
+def test_addresses_are_written_as_go_writes_them(text: str, host: str, port: int) -> None:
+    """A parsed address prints as it was given."""
+    assert parse_address(text) == Address(host, port)
+    assert str(Address(host, port)) == text
+
+
+def test_settings_without_effect_are_named() -> None:
+    """Nobody may believe that two replicas elect a leader or that metrics are served."""
+    asked = parse(["--leader-elect", "--metrics-bind-address=:8443", "--enable-http2"], {})
+    assert [warning.split(" ")[0] for warning in asked.warnings()] == [
+        "--leader-elect",
+        "--metrics-bind-address",
+        "--enable-http2",
+    ]
+    assert not list(parse([], {}).warnings())
