@@ -26,6 +26,7 @@ from gunicorn.glogging import Logger
 
 from app import logs
 from app.cluster.errors import ConfigurationError
+from app.memory import bound_allocator, relax_collector
 from app.settings import Address, Settings
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> WSGIApplication:
         """Assemble the operator, in the worker."""
+        bound_allocator()
         # gunicorn made its loggers anew in the fork; take those over too.
         logs.configure(self._settings.log_level, self._settings.log_format)
         try:
@@ -125,6 +127,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             _log.critical("cannot_start", error=str(error))
             # Any other status would make the arbiter try for ever what cannot work.
             sys.exit(Arbiter.APP_LOAD_ERROR)
+        relax_collector()
         return self._operator.wsgi
 
     def _start(self, _worker: object) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Flask
 
 from app.web.errors import register_error_handlers
-from app.web.hooks import hooks
+from app.web.hooks import PACER, hooks
+from app.web.pacing import Pacer
 from app.web.probes import Health, probes
 
 MAX_BODY_BYTES = 128 * 1024 * 1024
@@ -13,10 +14,11 @@ MAX_BODY_BYTES = 128 * 1024 * 1024
 still keeps a stray upload from filling the operator's memory."""
 
 
-def create_app(health: Health) -> Flask:
-    """Return the application; `health` answers the probes."""
+def create_app(health: Health, pacer: Pacer | None = None) -> Flask:
+    """Return the application; `health` answers the probes, `pacer` spaces the syncs of large pools."""
     app = Flask("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.extensions[PACER] = pacer or Pacer(holders=1)
     app.register_blueprint(hooks)
     app.register_blueprint(probes(health))
     register_error_handlers(app)

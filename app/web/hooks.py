@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 
 from app.contract.fields import JsonObject
 from app.contract.requests import (
@@ -28,8 +28,12 @@ from app.vocabulary import (
     WORKER_POOL_KIND,
 )
 from app.web.answers import json_answer
+from app.web.pacing import Pacer
 
 hooks = Blueprint("hooks", __name__)
+
+PACER = "workerpool-pacer"
+"""Name of the application's `Pacer` among its extensions."""
 
 _log = structlog.get_logger("web")
 
@@ -45,13 +49,13 @@ class Answer(Protocol):
 @hooks.post("/sync/workerpool")
 def workerpool_sync() -> Response:
     """Answer which Workers a pool should have."""
-    return _answer("sync", lambda body: sync_pool(_pool_request(body)))
+    return _paced_answer("sync", sync_pool)
 
 
 @hooks.post("/finalize/workerpool")
 def workerpool_finalize() -> Response:
     """Answer which Workers of a deleted pool must still finish."""
-    return _answer("finalize", lambda body: finalize_pool(_pool_request(body)))
+    return _paced_answer("finalize", finalize_pool)
 
 
 @hooks.post("/sync/worker")
@@ -82,6 +86,21 @@ def _worker_request(body: bytes) -> DecoratorRequest:
 
 def _customize_request(body: bytes) -> CustomizeRequest:
     return parse_customize(body, WORKER_KIND)
+
+
+def _paced_answer(hook: str, policy: Callable[[CompositeRequest], Answer]) -> Response:
+    """Answer a pool's hook, not sooner after its last answer than the pool's size allows."""
+    asked: list[CompositeRequest] = []
+
+    def decide(body: bytes) -> Answer:
+        asked.append(_pool_request(body))
+        return policy(asked[0])
+
+    answer = _answer(hook, decide)
+    pacer: Pacer = current_app.extensions[PACER]
+    uid = str(asked[0].parent["metadata"].get("uid", ""))
+    pacer.hold(uid, len(asked[0].children))
+    return answer
 
 
 def _answer(hook: str, decide: Callable[[bytes], Answer]) -> Response:
