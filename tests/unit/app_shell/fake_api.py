@@ -59,7 +59,8 @@ class FakeApi:
             }
             self.objects[key] = item = {"metadata": metadata, "spec": spec}
             self._record(kind, item)
-            return json.loads(json.dumps(item))
+            answer: dict[str, Any] = json.loads(json.dumps(item))
+            return answer
 
     def remove(self, name: str, namespace: str = "default", *, silently: bool = False) -> None:
         """Delete a Worker; silently: no watch hears of it."""

@@ -142,7 +142,9 @@ def test_the_pods_service_account_is_used_in_a_cluster(
     defaults = (str(token), str(authority))
     loader = incluster_config.InClusterConfigLoader
     monkeypatch.setattr(
-        incluster_config, "InClusterConfigLoader", lambda **more: loader(*defaults, more["try_refresh_token"])
+        incluster_config,
+        "InClusterConfigLoader",
+        lambda **more: loader(*defaults, more["try_refresh_token"]),  # type: ignore[no-untyped-call]
     )
     configuration, authorization = load(None)
     assert configuration.host == "https://[fd00::1]:443"

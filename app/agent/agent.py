@@ -1,0 +1,272 @@
+"""The agent as a whole: its informers, queues and sessions, and whether they make progress.
+
+Start and stop are called by the composition root. It decides nothing: `engine` works on Workers, `pools` on pools.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from app import vocabulary as words
+from app.agent.connection import Connection
+from app.agent.effects import RevisionStore
+from app.agent.engine import Engine
+from app.agent.inbox import Inbox, Letter
+from app.agent.pod_state import trim_pod, worker_name_of
+from app.agent.pools import Pools
+from app.agent.roster import Roster
+from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Events, Key
+from app.agent.schema import SchemaCheck
+from app.agent.session import Connect, Session
+from app.agent.sweep import sweep_revisions
+from app.agent.worker_state import parse_worker
+from app.agent.workqueue import WorkQueue
+from app.cluster.client import KubernetesApi
+from app.cluster.errors import ApiError
+from app.cluster.informer import Informer
+from app.cluster.objects import KubernetesObject
+from app.cluster.resources import PODS, WORKERPOOLS, WORKERS
+
+_log = structlog.get_logger(__name__)
+
+GATHERING = 0.05
+"""Seconds that changes of a pool's Workers are gathered: each look at the pool costs a live read of it."""
+
+STOP_SHARE = 0.4
+"""Part of the stop's time that work under way may take; the rest is for goodbyes to the broker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the agent makes progress. `checks` says so for each part, in words.
+
+    `live` is False when only a new process helps; `ready` is False, too, when something outside is missing.
+    """
+
+    live: bool
+    ready: bool
+    checks: dict[str, str] = field(default_factory=dict)
+
+
+class Agent:
+    """Keeps registrations and carries runs, for all pools of the cluster or of some namespaces."""
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        events: Events,
+        run_pod_of: Callable[[KubernetesObject, KubernetesObject], KubernetesObject | None],
+        settings: AgentSettings,
+        clock: Clock | None = None,
+        connect: Connect = Connection,
+    ) -> None:
+        self._settings, self._clock = settings, clock or Clock()
+        self.counters = Counters()
+        self._roster, self._inbox = Roster(), Inbox()
+        spaces = settings.namespaces
+        self._pool_cache = Informer(api, WORKERPOOLS, spaces, "", self._pool_changed)
+        self._worker_cache = Informer(api, WORKERS, spaces, "", self._worker_changed)
+        self._pod_cache = Informer(api, PODS, spaces, words.RUN_LABEL, self._pod_changed, trim_pod)
+        self._informers = (self._pool_cache, self._worker_cache, self._pod_cache)
+        self._cluster = Cluster(
+            api, self._pool_cache, self._worker_cache, self._pod_cache, events, run_pod_of
+        )
+        self._schema = SchemaCheck(api)
+        self._revisions = RevisionStore(api)
+        expected = (ApiError,)
+        self._pool_queue: WorkQueue[Key] = WorkQueue(
+            "pools", lambda key: self._pools.reconcile(key), settings.pool_threads, expected
+        )
+        self._queue: WorkQueue[Key] = WorkQueue(
+            "workers", lambda key: self._engine.reconcile(key), settings.threads, expected
+        )
+        self._pools = Pools(
+            self._cluster,
+            self._roster,
+            self._revisions,
+            settings,
+            self._clock,
+            self.counters,
+            connect,
+            lambda: self,
+            self._pool_queue.add,
+            self._queue.add,
+            self._schema.ok,
+        )
+        self._engine = Engine(
+            self._cluster,
+            self._pools,
+            self._roster,
+            self._inbox,
+            self._revisions,
+            settings,
+            self._clock,
+            self.counters,
+            self._schema.ok,
+            self._queue.add,
+        )
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="agent-keeper", daemon=True)
+        self._last_keep = self._clock.monotonic()
+
+    def start(self) -> None:
+        """Start everything and return at once; nothing is decided before the caches are complete."""
+        for informer in self._informers:
+            informer.start()
+        self._keeper.start()
+
+    def stop(self, deadline: float = 10.0) -> bool:
+        """End in order within `deadline` seconds: work under way, goodbyes, watches; return whether all ended.
+
+        What is cut off is done again after the next start: the state is in the cluster.
+        """
+        end = self._clock.monotonic() + deadline
+        self._stopping.set()
+        ended = [
+            queue.stop(deadline * STOP_SHARE) if queue.alive else True
+            for queue in (self._pool_queue, self._queue)
+        ]
+        stops = [each.stop for each in self._pools.sessions()] + [each.stop for each in self._informers]
+        ended.extend(stop(max(end - self._clock.monotonic(), 0.1)) for stop in stops)
+        return all(ended)
+
+    def health(self) -> Health:
+        """Say whether the parts make progress."""
+        settings = self._settings
+        sessions = self._pools.sessions()
+        synced = all(informer.synced for informer in self._informers)
+        silent = max(informer.silent_seconds() for informer in self._informers)
+        lag = max(self._queue.lag(), self._pool_queue.lag())
+        kept = self._clock.monotonic() - self._last_keep
+        vital = {
+            "informers": all(informer.alive for informer in self._informers),
+            "queues": not synced or (self._queue.alive and self._pool_queue.alive),
+            "connections": all(session.alive for session in sessions),
+            "keeper": self._keeper.is_alive() and kept < settings.lag_limit,
+            "progress": lag < settings.lag_limit,
+        }
+        needed = {
+            "synced": synced,
+            "watches": silent < settings.silence_limit,
+            "schema": self._schema.ok(),
+        }
+        checks = {name: "ok" if good else "failing" for name, good in {**vital, **needed}.items()}
+        checks["oldest_work_seconds"] = f"{lag:.1f}"
+        checks["silent_seconds"] = f"{silent:.1f}"
+        if self._schema.fault:
+            checks["schema"] = self._schema.fault
+        ready = sum(session.state.ready for session in sessions)
+        checks["pools_connected"] = f"{ready} of {len(self._pools.known())}"
+        live = all(vital.values())
+        return Health(live=live, ready=live and all(needed.values()), checks=checks)
+
+    # --- Listener: called from connections' threads, hands over and returns ---
+
+    def on_worker_letter(self, session: Session, letter: Letter) -> None:
+        """Take a message for a Worker."""
+        namespace, pool = session.pool_key
+        key = namespace, f"{pool}-{letter.worker_ulid.lower()}"
+        self._inbox.put(key, letter)
+        self._queue.add(key)
+
+    def on_pool_letter(self, session: Session, letter: Letter) -> None:
+        """Take a message for a pool."""
+        self._pools.letter(session.pool_key, letter)
+
+    def on_session_ready(self, session: Session) -> None:
+        """Look at every Worker of the pool: what was sent before may be lost."""
+        self._pools.ready(session)
+        for member in self._roster.members(session.pool_key):
+            self._queue.add((session.pool_key[0], member.name))
+
+    def on_session_lost(self, session: Session) -> None:
+        """Have the pool's state told."""
+        self._pool_queue.add(session.pool_key)
+
+    # --- informers' changes ---
+
+    def _pool_changed(self, _type: str, _old: KubernetesObject | None, new: KubernetesObject | None) -> None:
+        found = new or _old
+        if found is not None:
+            self._pool_queue.add((found["metadata"]["namespace"], found["metadata"]["name"]))
+
+    def _worker_changed(self, _type: str, old: KubernetesObject | None, new: KubernetesObject | None) -> None:
+        found = new or old
+        if found is None:
+            return
+        key = found["metadata"]["namespace"], found["metadata"]["name"]
+        newest = parse_worker((self._worker_cache.get(*key) if new is not None else None) or found)
+        if new is None:
+            self._roster.forget(newest)
+            changed = True
+        else:
+            changed = self._roster.note(newest)
+        if changed:
+            self._pool_queue.add((newest.namespace, newest.pool_name), GATHERING)
+        self._queue.add(key)
+
+    def _pod_changed(self, _type: str, old: KubernetesObject | None, new: KubernetesObject | None) -> None:
+        found = new or old
+        if found is None or worker_name_of(found) is None:
+            return
+        key = self._roster.note_pod(found, exists=new is not None)
+        if key is not None:
+            self._queue.add(key)
+
+    # --- the keeper: waits for the caches, then looks after everything now and then ---
+
+    def _keep(self) -> None:
+        self._check_schema()
+        while not all(informer.synced for informer in self._informers):
+            self._last_keep = self._clock.monotonic()
+            if self._stopping.wait(0.02):
+                return
+        self._queue.start()
+        self._pool_queue.start()
+        _log.info("agent_started", namespaces=list(self._settings.namespaces), replica=self._settings.replica)
+        next_schema = next_sweep = self._clock.monotonic()
+        while not self._stopping.wait(1.0):
+            now = self._last_keep = self._clock.monotonic()
+            if now >= next_schema:
+                next_schema = now + self._check_schema()
+            if now >= next_sweep:
+                next_sweep = now + self._settings.resync
+                self._sweep()
+
+    def _check_schema(self) -> float:
+        if self._schema.refresh():
+            if self._schema.ok():
+                _log.info("schema_revision_matches")
+            else:
+                _log.error("schema_revision_mismatch", detail=self._schema.fault)
+                self._tell_pools_of_schema()
+            self._resync()
+        return self._settings.schema_check if self._schema.ok() else self._settings.broken_schema_check
+
+    def _tell_pools_of_schema(self) -> None:
+        for key in self._pools.known():
+            pool = self._pools.view(key)
+            if pool is not None:
+                text = self._schema.fault
+                self._cluster.events.emit(
+                    pool.reference, words.EVENT_WARNING, words.SCHEMA_TOO_OLD_EVENT, text
+                )
+
+    def _sweep(self) -> None:
+        self._resync()
+        try:
+            sweep_revisions(self._cluster, self._revisions, self._settings.namespaces, self._clock)
+        except Exception as error:  # noqa: BLE001 - the keeper must live; the next sweep does the rest
+            _log.warning("sweep_failed", error=str(error))
+
+    def _resync(self) -> None:
+        for pool in self._pool_cache.items():
+            self._pool_queue.add((pool["metadata"]["namespace"], pool["metadata"]["name"]))
+        for worker in self._worker_cache.items():
+            self._queue.add((worker["metadata"]["namespace"], worker["metadata"]["name"]))
+        for pod in self._pod_cache.items():
+            name = worker_name_of(pod)
+            if name is not None:
+                self._queue.add((pod["metadata"]["namespace"], name))

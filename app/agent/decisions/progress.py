@@ -1,0 +1,186 @@
+"""How far an attempt has come, and the next step, from its Worker and its Pod; pure.
+
+A phase is evidence, never authority (the mothership knows who started). A missing Pod is a wish only in phase
+Scheduled, where the hook asks for it; from Starting on it is a verdict, after a look at the API server itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app import vocabulary as words
+from app.agent.decisions import verdict
+from app.agent.pod_state import Container, PodView
+from app.agent.worker_state import Attempt
+from protocol.runs import Outcome, Phase
+
+REPORT_GRACE = 15.0
+"""Seconds that launcher-grpc may take to report after the worker container ended."""
+
+POD_WAIT = 5.0
+"""Seconds in Scheduled without a Pod before the agent asks the API server whether it would admit one."""
+
+START_LOOK = 30.0
+"""Seconds that a Pod may wait for its first container before the agent looks whether its Secret is there."""
+
+DELETED_GRACE = 10.0
+"""Seconds, beyond the Pod's own grace, until a deleted Pod that never started counts as deleted."""
+
+NODE_LOST_GRACE = 300.0
+"""Seconds, beyond the Pod's own grace, until a deleted Pod whose containers still run counts as lost."""
+
+
+class Kind(StrEnum):
+    """What is to be seen of an attempt's Pod."""
+
+    NO_POD = "NoPod"
+    PENDING = "Pending"
+    STUCK = "Stuck"
+    RUNNING = "Running"
+    WORKER_ENDED = "WorkerEnded"
+    ENDED = "Ended"
+    DELETED = "Deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What was observed. `label` stays equal as long as nothing changed that matters to how long it may last."""
+
+    kind: Kind
+    pod: PodView | None = None
+    problem: verdict.Problem | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the situation for measuring how long it has lasted."""
+        detail = self.problem.outcome.reason if self.problem else ""
+        return f"{self.kind}:{detail}:{self.pod.uid if self.pod else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to record; look again after `seconds`, or at the next change when that is None."""
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Record a later phase, and the UID of the Pod that was seen."""
+
+    phase: Phase
+    pod_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Record the verdict."""
+
+    outcome: Outcome
+    pod_uid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LookLive:
+    """Ask the API server for the Pod: the watch cache doesn't have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TryCreate:
+    """Ask the API server, in a dry run, whether it would admit the Pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookForSecret:
+    """Ask the API server for the run's Secret: without it the Pod never starts."""
+
+
+Step = Wait | Advance | Finish | LookLive | TryCreate | LookForSecret
+
+
+def pod_of(attempt: Attempt, pods: Iterable[PodView]) -> PodView | None:
+    """Return the attempt's own Pod: the one of the recorded UID, else the first that was made for it."""
+    own = [each for each in pods if each.key == attempt.key]
+    if attempt.pod_uid is not None:
+        own = [each for each in own if each.uid == attempt.pod_uid]
+    return min(own, key=lambda each: each.created_at, default=None)
+
+
+def situation(attempt: Attempt, pods: Iterable[PodView]) -> Situation:
+    """Return what is to be seen of the attempt."""
+    pod = pod_of(attempt, pods)
+    if pod is None:
+        return Situation(Kind.NO_POD)
+    if _ended(pod):
+        return Situation(Kind.ENDED, pod)
+    worker = pod.container(words.WORKER_CONTAINER)
+    if worker is not None and worker.ended:
+        return Situation(Kind.WORKER_ENDED, pod)
+    if pod.deleting:
+        return Situation(Kind.DELETED, pod)
+    if worker is not None and worker.state is Container.RUNNING:
+        return Situation(Kind.RUNNING, pod)
+    problem = verdict.problem(pod)
+    return Situation(Kind.STUCK, pod, problem) if problem else Situation(Kind.PENDING, pod)
+
+
+def decide(attempt: Attempt, seen: Situation, held: float) -> Step:
+    """Return the next step, given that the situation has lasted for `held` seconds."""
+    if attempt.phase is Phase.FINISHED:
+        return Wait()
+    if seen.pod is None:
+        return _without_pod(attempt, held)
+    finish = _finish(seen, seen.pod, held)
+    if finish is not None:
+        return finish
+    phase = _phase(attempt, seen)
+    if phase is not attempt.phase or attempt.pod_uid is None:
+        return Advance(phase, seen.pod.uid)
+    return _watch(seen, seen.pod, held)
+
+
+def _ended(pod: PodView) -> bool:
+    worker, grpc = pod.container(words.WORKER_CONTAINER), pod.container(words.GRPC_CONTAINER)
+    if pod.terminal:
+        return True
+    if worker is not None and worker.ended:
+        return grpc is None or grpc.ended
+    return any(each.ended and each.exit_code != 0 and not each.sidecar for each in pod.inits)
+
+
+def _without_pod(attempt: Attempt, held: float) -> Step:
+    if attempt.phase is not Phase.SCHEDULED:
+        return LookLive()
+    return TryCreate() if held >= POD_WAIT else Wait(POD_WAIT - held)
+
+
+def _finish(seen: Situation, pod: PodView, held: float) -> Finish | None:
+    if seen.kind is Kind.ENDED or (seen.kind is Kind.WORKER_ENDED and held >= REPORT_GRACE):
+        return Finish(verdict.judge(pod), pod.uid)
+    if seen.problem is not None and held >= seen.problem.grace:
+        return Finish(seen.problem.outcome, pod.uid)
+    if seen.kind is Kind.DELETED and held >= _deletion_grace(pod):
+        return Finish(verdict.node_lost(pod) if pod.started else verdict.deleted(pod), pod.uid)
+    return None
+
+
+def _deletion_grace(pod: PodView) -> float:
+    return pod.deletion_grace + (NODE_LOST_GRACE if pod.started else DELETED_GRACE)
+
+
+def _phase(attempt: Attempt, seen: Situation) -> Phase:
+    if seen.kind in (Kind.RUNNING, Kind.WORKER_ENDED) or attempt.phase is Phase.RUNNING:
+        return Phase.RUNNING
+    return Phase.STARTING
+
+
+def _watch(seen: Situation, pod: PodView, held: float) -> Step:
+    if seen.kind is Kind.WORKER_ENDED:
+        return Wait(REPORT_GRACE - held)
+    if seen.kind is Kind.DELETED:
+        return Wait(_deletion_grace(pod) - held)
+    if seen.problem is not None:
+        return Wait(seen.problem.grace - held)
+    if seen.kind is Kind.PENDING and not pod.started:
+        return LookForSecret() if held >= START_LOOK else Wait(START_LOOK - held)
+    return Wait()

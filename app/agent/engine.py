@@ -1,0 +1,447 @@
+"""The work on one Worker: gather what is observed, ask the decisions, carry them out, look again later.
+
+`Engine.reconcile` is called by a work queue, never twice at a time for one Worker. Everything in it can be repeated:
+a crash between any two lines is mended by the next call, from Worker status, Pods and the mothership's repeats.
+
+Order at the end of a run, which fences rely on: Finished is patched, the run's Secret deleted, then `run_finished`
+published; the Pod's finalizer comes off only once the verdict is stored.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from app import vocabulary as words
+from app.agent import effects, patches
+from app.agent.decisions import history, outbox, progress, registration, released, verdict
+from app.agent.inbox import Inbox, Letter
+from app.agent.keeping import Keeping
+from app.agent.mail import Mail, Setting
+from app.agent.memory import Memory
+from app.agent.pod_state import PodView, parse_pod
+from app.agent.pool_state import PoolView
+from app.agent.refusals import Refusals
+from app.agent.roster import Roster
+from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
+from app.agent.session import Session
+from app.agent.status import StatusWriter
+from app.agent.worker_state import Attempt, WorkerView
+from app.cluster.errors import (
+    ApiError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
+from app.cluster.resources import PODS, SECRETS
+from app.logs import redact_text
+from protocol.messages import FROM_MOTHERSHIP, MessageError, WorkerMessage, parse
+from protocol.runs import Outcome, Phase, Reason, Result
+
+PATIENCE_FOR_VERDICT = 60.0
+"""Seconds that a verdict waits for `run_released` when its Worker or pool is going away."""
+
+PAUSE_WITHOUT_SCHEMA = 5.0
+LOOK_AGAIN = 1.0
+MOST_LOOK_PAUSE = 60.0
+_log = structlog.get_logger(__name__)
+
+
+class Pools(Protocol):
+    """What the engine asks of the pools."""
+
+    def view(self, key: Key) -> PoolView | None:
+        """Return the pool as it is known now, None when it doesn't exist."""
+
+    def session(self, key: Key) -> Session | None:
+        """Return the pool's session, None when it has none."""
+
+    def admitted(self, key: Key, worker_uid: str) -> bool:
+        """Return whether a Worker may be registered."""
+
+    def changed(self, key: Key) -> None:
+        """Learn that something pool-wide policies look at has changed."""
+
+    def ask_for_inventory(self, key: Key) -> None:
+        """Send an inventory soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one reconciliation is about."""
+
+    key: Key
+    memory: Memory
+    pool: PoolView | None
+    session: Session | None
+
+
+class Engine:
+    """Reconciles Workers."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        pools: Pools,
+        roster: Roster,
+        inbox: Inbox,
+        revisions: effects.RevisionStore,
+        settings: AgentSettings,
+        clock: Clock,
+        counters: Counters,
+        schema_ok: Callable[[], bool],
+        wake: Callable[[Key], None],
+    ) -> None:
+        self._cluster, self._pools, self._roster, self._inbox = cluster, pools, roster, inbox
+        self._settings, self._clock, self._counters = settings, clock, counters
+        self._schema_ok, self._wake = schema_ok, wake
+        self._status = StatusWriter(cluster, roster)
+        self._mail = Mail(cluster, self._status, revisions, clock, counters)
+        self._keeping = Keeping(cluster, roster)
+        self._refusals = Refusals(cluster, revisions)
+        self._memories: dict[Key, Memory] = {}
+        self._kinds_logged: set[str] = set()
+        self._lock = threading.Lock()
+
+    def reconcile(self, key: Key) -> float | None:
+        """Bring one Worker forward; return after how many seconds to look again, None for at the next change."""
+        if not self._schema_ok():
+            return PAUSE_WITHOUT_SCHEMA
+        try:
+            return self._reconcile(key)
+        except Conflict:
+            # Decided on an old view: read the API itself, and decide again.
+            self._counters.add("conflicts")
+            self._status.live(key)
+            return 0.0
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a Worker that doesn't exist any more."""
+        self._memories.pop(key, None)
+
+    def _reconcile(self, key: Key) -> float | None:
+        worker, failure = self._read_mail(key, self._status.observed(key))
+        pause = self._without_worker(key) if worker is None else self._bring_forward(key, worker)
+        if failure is not None:
+            # Raised only now: a message that can't be carried out must not keep the rest from going on.
+            raise failure
+        return pause
+
+    def _bring_forward(self, key: Key, worker: WorkerView) -> float | None:
+        with structlog.contextvars.bound_contextvars(namespace=key[0], worker=worker.name, uid=worker.uid):
+            case = self._case(key, worker)
+            worker, pause = self._advance(worker, case)
+            self._after_verdict(worker, case)
+            worker = self._trim_history(worker, case)
+            worker, farewell = self._farewell(worker, case)
+            return _soonest(pause, farewell, self._publish(worker, case))
+
+    def _case(self, key: Key, worker: WorkerView) -> Case:
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != worker.uid:
+            memory = self._memories[key] = Memory(worker.uid)
+        pool_key = worker.namespace, worker.pool_name
+        session = self._pools.session(pool_key)
+        if session is not None and session.pool_ulid != worker.pool_ulid:
+            session = None
+        if session is not None:
+            memory.of_connection(session.connection)
+        return Case(key, memory, self._pools.view(pool_key), session)
+
+    # --- messages ---
+
+    def _read_mail(self, key: Key, worker: WorkerView | None) -> tuple[WorkerView | None, ApiError | None]:
+        """Carry out what has come; return the newest view, and the error that stopped it, if one did."""
+        while (letter := self._inbox.first(key)) is not None:
+            try:
+                worker = self._open(key, worker, letter)
+            except Conflict:
+                raise
+            except (Unavailable, TooManyRequests, Unauthorized, Forbidden, NotFound) as error:
+                return worker, error
+            except Exception:
+                # It would fail for ever, and block what comes behind it.
+                self._inbox.done(key, letter)
+                raise
+            self._inbox.done(key, letter)
+        return worker, None
+
+    def _open(self, key: Key, worker: WorkerView | None, letter: Letter) -> WorkerView | None:
+        message = self._parse(letter)
+        if message is None:
+            return worker
+        if worker is None or worker.uid != message.worker_uid:
+            worker = self._status.live(key)
+        session = self._pools.session((key[0], letter.pool_name))
+        if session is None:
+            return worker
+        if worker is None or worker.uid != message.worker_uid:
+            self._mail.answer_for_absent(letter.worker_ulid, message, session)
+            return worker
+        case = self._case(key, worker)
+        pool_key = worker.namespace, worker.pool_name
+        setting = Setting(
+            session=session,
+            pool=case.pool,
+            memory=case.memory,
+            finish=lambda view, outcome, pod_uid: self._finish(view, case, outcome, pod_uid),
+            ask_for_inventory=lambda: self._pools.ask_for_inventory(pool_key),
+        )
+        with structlog.contextvars.bound_contextvars(namespace=key[0], worker=worker.name, uid=worker.uid):
+            return self._mail.handle(worker, message, setting)
+
+    def _parse(self, letter: Letter) -> WorkerMessage | None:
+        """Return the message in a letter, None when there is nothing for us in it; nothing here stops the agent."""
+        try:
+            message = parse(letter.payload).message
+        except MessageError as error:
+            self._drop(error.kind, error.detail)
+            return None
+        if message.pool_uid != letter.pool_uid:
+            # Another cluster holds the same token; the message is for its pool object.
+            self._drop("foreign_pool", "the message names another pool object")
+            return None
+        if not isinstance(message, FROM_MOTHERSHIP) or not isinstance(message, WorkerMessage):
+            self._drop("misplaced", message.type)
+            return None
+        return message
+
+    def _drop(self, kind: str, detail: str) -> None:
+        self._counters.add(f"messages_dropped_{kind}")
+        with self._lock:
+            first = kind not in self._kinds_logged
+            self._kinds_logged.add(kind)
+        if first:
+            _log.warning("mqtt_message_dropped", kind=kind, detail=detail, note="logged once per kind")
+
+    # --- the run ---
+
+    def _advance(self, worker: WorkerView, case: Case) -> tuple[WorkerView, float | None]:
+        """Bring the run forward as far as its Pod shows; return the newest view and when to look again."""
+        while (run := worker.run) is not None and run.phase is not Phase.FINISHED:
+            seen = progress.situation(run, self._status.pods(worker))
+            label = f"{run.run}:{run.sequence}:{run.phase}:{seen.label}"
+            held = case.memory.hold("pod", label, self._clock.monotonic())
+            step = progress.decide(run, seen, held)
+            following, pause = self._take(worker, run, step, case, held)
+            if following is worker:
+                return worker, pause
+            worker = following
+        return worker, None
+
+    def _take(
+        self, worker: WorkerView, run: Attempt, step: progress.Step, case: Case, held: float
+    ) -> tuple[WorkerView, float | None]:
+        match step:
+            case progress.Advance():
+                _log.info("run_advanced", run=run.run, sequence=run.sequence, phase=step.phase.value)
+                return self._status.write(
+                    worker, patches.advanced(worker, run, step.phase, step.pod_uid)
+                ), None
+            case progress.Finish():
+                return self._finish(worker, case, step.outcome, step.pod_uid), None
+            case progress.LookLive():
+                return self._look_live(worker, run, case)
+            case progress.TryCreate():
+                return self._try_create(worker, run, case, held)
+            case progress.LookForSecret():
+                return self._look_for_secret(worker, run, case)
+            case progress.Wait():
+                return worker, step.seconds
+
+    def _look_live(self, worker: WorkerView, run: Attempt, case: Case) -> tuple[WorkerView, float | None]:
+        """`lost` is recorded on the API server's own word alone: a watch cache may simply be late."""
+        try:
+            found = self._cluster.api.get(PODS, worker.namespace, run.pod_name)
+        except NotFound:
+            found = None
+        if found is not None and found["metadata"]["uid"] == run.pod_uid:
+            self._roster.note_pod(found, exists=True)
+            self._cluster.pods.remember(found)
+            return worker, LOOK_AGAIN
+        return self._finish(worker, case, verdict.vanished(run.pod_uid), run.pod_uid), None
+
+    def _try_create(
+        self, worker: WorkerView, run: Attempt, case: Case, held: float
+    ) -> tuple[WorkerView, float | None]:
+        left = case.memory.next_look - self._clock.monotonic()
+        if left > 0 and held > progress.POD_WAIT * 1.5:
+            return worker, left
+        outcome = self._refusals.judge(worker, run, held)
+        if outcome is not None:
+            text = outcome.message
+            self._event(worker, words.EVENT_WARNING, words.POD_REFUSED_EVENT, text)
+            return self._finish(worker, case, outcome, None), None
+        pause = min(max(held, progress.POD_WAIT), MOST_LOOK_PAUSE)
+        case.memory.next_look = self._clock.monotonic() + pause
+        return worker, pause
+
+    def _look_for_secret(
+        self, worker: WorkerView, run: Attempt, case: Case
+    ) -> tuple[WorkerView, float | None]:
+        left = case.memory.next_look - self._clock.monotonic()
+        if left > 0:
+            return worker, left
+        try:
+            self._cluster.api.get(SECRETS, worker.namespace, run.secret_name)
+        except NotFound:
+            text = f"the run's Secret {run.secret_name} is gone: the Pod can't start"
+            return self._finish(
+                worker, case, Outcome(Result.FAILED, Reason.CONFIG_ERROR, text), run.pod_uid
+            ), None
+        case.memory.next_look = self._clock.monotonic() + progress.START_LOOK
+        return worker, progress.START_LOOK
+
+    def _finish(self, worker: WorkerView, case: Case, outcome: Outcome, pod_uid: str | None) -> WorkerView:
+        """Store the verdict, together with the Pods that are kept from now on."""
+        run = worker.run
+        assert run is not None  # noqa: S101 - every caller has one
+        outcome = replace(outcome, message=redact_text(outcome.message))
+        pods = self._status.pods(worker)
+        own = next((pod for pod in pods if pod.uid == (run.pod_uid or pod_uid)), None)
+        candidate = own if own is not None and history.keepable(own, outcome) else None
+        kept = self._keeping.kept(worker, case.pool, candidate)
+        worker = self._status.write(worker, patches.finished(worker, run, outcome, pod_uid, kept))
+        self._counters.add(f"runs_{outcome.result.value}")
+        _log.info(
+            "run_finished",
+            run=run.run,
+            sequence=run.sequence,
+            result=outcome.result.value,
+            reason=outcome.reason.value,
+            detail=outcome.message,
+        )
+        kind = words.EVENT_NORMAL if outcome.result is Result.SUCCEEDED else words.EVENT_WARNING
+        text = f"Run {run.run} {outcome.result.value}: {outcome.reason.value}"
+        self._event(
+            worker, kind, words.RUN_FINISHED_EVENT, f"{text}: {outcome.message}" if outcome.message else text
+        )
+        for name in self._keeping.others_with_too_many(worker, case.pool):
+            self._wake((worker.namespace, name))
+        return worker
+
+    # --- after a run ---
+
+    def _after_verdict(self, worker: WorkerView, case: Case) -> None:
+        """Delete the Secret first, then let go of the Pods: a ghost can't start without it (fence 4)."""
+        run = worker.run
+        if run is not None and run.phase is Phase.FINISHED and case.memory.secret_gone != run.key:
+            effects.delete_run_secret(self._cluster.api, worker.namespace, run.secret_name, run.secret_uid)
+            case.memory.secret_gone = run.key
+        for pod in self._status.pods(worker):
+            if released.guards_nothing(worker, pod):
+                self._let_go(pod)
+
+    def _let_go(self, pod: PodView) -> None:
+        try:
+            effects.remove_verdict_finalizer(self._cluster.api, pod)
+        except Conflict:
+            # The kubelet was quicker; its change wakes us again with the newer Pod.
+            self._counters.add("conflicts")
+
+    def _trim_history(self, worker: WorkerView, case: Case) -> WorkerView:
+        if not worker.kept_pods:
+            return worker
+        kept = self._keeping.kept(worker, case.pool)
+        if kept == list(worker.kept_pods):
+            return worker
+        return self._status.write(worker, patches.kept_pods(worker, kept))
+
+    # --- registration and publishing ---
+
+    def _farewell(self, worker: WorkerView, case: Case) -> tuple[WorkerView, float | None]:
+        """Let a deleted Worker go once no run is on it and the mothership was told, or couldn't be."""
+        worker = self._leave_unheard(worker, case)
+        admitted = self._pools.admitted((worker.namespace, worker.pool_name), worker.uid)
+        label = f"{worker.registration}:{worker.deleting}:{worker.in_flight}"
+        waited = case.memory.hold("farewell", label, self._clock.monotonic())
+        next_step = registration.farewell(
+            worker, admitted=admitted, answered=case.memory.unregistered, waited=waited
+        )
+        match next_step:
+            case registration.Farewell.BEGIN:
+                return self._farewell(self._status.write(worker, patches.deregistering(worker)), case)
+            case registration.Farewell.CONFIRMED:
+                return self._status.write(worker, patches.gone(worker)), None
+            case registration.Farewell.UNCONFIRMED:
+                text = "The mothership could not be told in time that this worker goes away"
+                self._event(worker, words.EVENT_WARNING, words.DEREGISTRATION_UNCONFIRMED_EVENT, text)
+                return self._status.write(worker, patches.gone(worker)), None
+            case registration.Farewell.WAIT:
+                return worker, registration.FAREWELL_DEADLINE - waited
+        return worker, None
+
+    def _leave_unheard(self, worker: WorkerView, case: Case) -> WorkerView:
+        """Free a Worker whose verdict nobody takes: its pool is gone or another one, or it is deleted itself.
+
+        A deleted Secret, a dead mothership or a terminating namespace never leave a finalizer behind for ever.
+        """
+        current = self._pools.session((worker.namespace, worker.pool_name))
+        served = case.session is not None or (case.pool is not None and current is None)
+        finished = worker.run is not None and worker.run.phase is Phase.FINISHED
+        unheard = finished and (worker.deleting or not served)
+        label = f"{unheard}:{worker.run.key if worker.run else ''}"
+        waited = case.memory.hold("unheard", label, self._clock.monotonic())
+        if not unheard or waited < PATIENCE_FOR_VERDICT:
+            return worker
+        text = "The verdict of this worker's run could not be reported to the mothership in time"
+        self._event(worker, words.EVENT_WARNING, words.DEREGISTRATION_UNCONFIRMED_EVENT, text)
+        return self._status.write(worker, patches.released(worker))
+
+    def _publish(self, worker: WorkerView, case: Case) -> float | None:
+        session = case.session
+        if session is None or not session.state.ready:
+            return PATIENCE_FOR_VERDICT if worker.in_flight or worker.deleting else None
+        memory, now = case.memory, self._clock.monotonic()
+        standing = outbox.Standing(
+            pool_uid=session.pool_uid,
+            controller_version=self._settings.version,
+            metadata={"k8s-native": "true", **self._settings.tags},
+            admitted=self._pools.admitted((worker.namespace, worker.pool_name), worker.uid),
+            secret_gone=worker.run is not None and memory.secret_gone == worker.run.key,
+            announced_drain=memory.announced_drain,
+        )
+        due = outbox.due(worker, standing, memory.sent, now, _jitter(worker.uid))
+        for item in due.items:
+            if not session.publish(worker.ulid, item.key, item.message):
+                return LOOK_AGAIN
+            former = memory.sent.get(item.key)
+            memory.sent[item.key] = outbox.Sent((former.times if former else 0) + 1, now)
+            if item.key.startswith("state:"):
+                memory.announced_drain = outbox.drain_state(worker)
+        memory.sent = outbox.still_meant(memory.sent, worker)
+        return due.next_in
+
+    # --- Workers that don't exist ---
+
+    def _without_worker(self, key: Key) -> float | None:
+        """Let go of the Pods of a Worker that somebody removed by force; its runs' end is nobody's to record."""
+        self._memories.pop(key, None)
+        names = self._roster.pods(key)
+        if not names or self._status.live(key) is not None:
+            return None if not names else 0.0
+        for name in names:
+            found = self._cluster.pods.get(key[0], name)
+            pod = parse_pod(found) if found is not None else None
+            if pod is not None and pod.guarded and (pod.terminal or pod.deleting):
+                effects.delete_run_secret(self._cluster.api, key[0], name, "")
+                self._let_go(pod)
+        return None
+
+    def _event(self, worker: WorkerView, kind: str, reason: str, text: str) -> None:
+        self._cluster.events.emit(worker.reference, kind, reason, text)
+
+
+def _jitter(uid: str) -> float:
+    """Return a Worker's own share of the jitter, the same at every look, so that times to wait don't jump about."""
+    return random.Random(uid).random()  # noqa: S311 - jitter
+
+
+def _soonest(*pauses: float | None) -> float | None:
+    return min((pause for pause in pauses if pause is not None), default=None)

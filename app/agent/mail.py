@@ -1,0 +1,225 @@
+"""What the mothership's messages do to a Worker: read one, decide, store the effect.
+
+Called by the engine, one message at a time, with the newest view of the Worker. Whatever a message asks for is
+stored before it is acknowledged; what has no effect any more is acknowledged and dropped, for its sender repeats
+what matters.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from app import vocabulary as words
+from app.agent import effects, patches
+from app.agent.decisions import claim, progress, released, verdict
+from app.agent.memory import Memory
+from app.agent.pool_state import PoolView
+from app.agent.runtime import Clock, Cluster, Counters
+from app.agent.session import Session
+from app.agent.status import StatusWriter
+from app.agent.worker_state import WorkerView
+from app.cluster.errors import Forbidden, Invalid, NotFound
+from protocol.messages import (
+    Drain,
+    Message,
+    Registered,
+    RunCanceled,
+    RunRejected,
+    RunReleased,
+    RunScheduled,
+    Unregister,
+    Unregistered,
+)
+from protocol.runs import Outcome, Rejection
+from protocol.sealing import SealError
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a message arrives: the pool as it is now (None: it is gone) and the session it came through."""
+
+    session: Session
+    pool: PoolView | None
+    memory: Memory
+    finish: Callable[[WorkerView, Outcome, str | None], WorkerView]
+    ask_for_inventory: Callable[[], None]
+
+
+class Mail:
+    """Handles the messages for Workers that exist, and answers for those that don't."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        status: StatusWriter,
+        revisions: effects.RevisionStore,
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._cluster, self._status, self._revisions = cluster, status, revisions
+        self._clock, self._counters = clock, counters
+
+    def handle(self, worker: WorkerView, message: Message, setting: Setting) -> WorkerView:
+        """Store the effect of a message that names this very Worker object; return the Worker's newest view."""
+        match message:
+            case RunScheduled():
+                return self._scheduled(worker, message, setting)
+            case RunReleased():
+                return self._released(worker, message, setting)
+            case RunCanceled():
+                return self._canceled(worker, message, setting)
+            case Registered():
+                return self._registered(worker, message, setting)
+            case Unregistered():
+                return self._unregistered(worker, setting)
+            case Drain():
+                return self._drain(worker, message, setting)
+        self._counters.add("messages_dropped_unexpected")
+        return worker
+
+    def answer_for_absent(self, worker_ulid: str, message: Message, session: Session) -> None:
+        """Answer for a Worker object that doesn't exist, so that the mothership forgets it."""
+        if isinstance(message, RunScheduled):
+            reject(session, worker_ulid, message, Rejection.UNKNOWN, "there is no such worker")
+        elif isinstance(message, Registered | Drain):
+            unregister = Unregister(worker_uid=message.worker_uid, pool_uid=session.pool_uid)
+            session.publish(worker_ulid, f"unregister:{message.worker_uid}", unregister)
+
+    # --- scheduled ---
+
+    def _scheduled(self, worker: WorkerView, message: RunScheduled, setting: Setting) -> WorkerView:
+        decision = self._decide(worker, message, setting.pool)
+        if isinstance(decision, claim.AnswerAgain):
+            run = worker.run
+            if run is not None:
+                for kind in ("accepted", "pod", "started", "finished"):
+                    setting.memory.sent.pop(f"{kind}:{run.run}:{run.sequence}", None)
+            return worker
+        if isinstance(decision, claim.Claim) and setting.pool is not None:
+            claimed = self._claim(worker, message, setting, setting.pool)
+            if isinstance(claimed, WorkerView):
+                return claimed
+            decision = claimed
+        assert isinstance(decision, claim.Reject)  # noqa: S101 - the other two kinds are dealt with
+        return self._reject(worker, message, decision, setting)
+
+    @staticmethod
+    def _decide(worker: WorkerView, message: RunScheduled, pool: PoolView | None) -> claim.Decision:
+        if pool is None:
+            return claim.Reject(Rejection.DRAINING, "the worker's pool is gone")
+        return claim.decide(worker, message, pool)
+
+    def _claim(
+        self, worker: WorkerView, message: RunScheduled, setting: Setting, pool: PoolView
+    ) -> WorkerView | claim.Reject:
+        """Record the run: revision and Secret first, then the one patch that makes it a claim."""
+        try:
+            claimed = self._record(worker, message, setting, pool)
+        except (SealError, effects.NameTaken) as error:
+            return claim.Reject(Rejection.INVALID, str(error))
+        except (Forbidden, Invalid, NotFound) as error:
+            # Repeating it won't help; saying so at least gives the run an end, and the user the API's text.
+            return claim.Reject(Rejection.INVALID, f"the run could not be recorded: {error.message}")
+        _log.info("run_claimed", run=message.run, sequence=message.sequence, assignment=message.assignment)
+        text = f"Scheduled run {message.run} ({message.stage}, sequence {message.sequence})"
+        self._event(worker, words.EVENT_NORMAL, words.RUN_SCHEDULED_EVENT, text)
+        return claimed
+
+    def _record(
+        self, worker: WorkerView, message: RunScheduled, setting: Setting, pool: PoolView
+    ) -> WorkerView:
+        credentials = setting.session.credentials
+        payload = credentials.opening_key.open(message.payload)
+        settings = self._revisions.ensure(pool, worker.pool_ulid, self._clock.monotonic())
+        secret = effects.create_run_secret(self._cluster.api, worker, message, payload, credentials.token.ca)
+        name, uid = secret["metadata"]["name"], secret["metadata"]["uid"]
+        setting.memory.made_secret = name, uid
+        facts = patches.ClaimFacts(name, uid, settings, self._clock.timestamp())
+        claimed = self._status.write(worker, patches.claimed(worker, message, facts))
+        setting.memory.made_secret = None
+        return claimed
+
+    def _reject(
+        self, worker: WorkerView, message: RunScheduled, decision: claim.Reject, setting: Setting
+    ) -> WorkerView:
+        if decision.record:
+            worker = self._status.write(worker, patches.answered(worker, message.assignment))
+            text = f"Refused run {message.run}: {decision.reason.value}: {decision.message}"
+            self._event(worker, words.EVENT_WARNING, words.RUN_REJECTED_EVENT, text)
+        if setting.memory.made_secret is not None:
+            name, uid = setting.memory.made_secret
+            effects.delete_run_secret(self._cluster.api, worker.namespace, name, uid)
+            setting.memory.made_secret = None
+        _log.info("run_rejected", run=message.run, sequence=message.sequence, reason=decision.reason.value)
+        self._counters.add(f"runs_rejected_{decision.reason.value}")
+        reject(setting.session, worker.ulid, message, decision.reason, decision.message)
+        return worker
+
+    # --- the others ---
+
+    def _released(self, worker: WorkerView, message: RunReleased, setting: Setting) -> WorkerView:
+        run = worker.run
+        if run is None or not released.releases(worker, message):
+            return worker
+        if setting.memory.secret_gone != run.key:
+            # The mothership closed it before it heard of the verdict: afterwards nobody knows the Secret's name.
+            effects.delete_run_secret(self._cluster.api, worker.namespace, run.secret_name, run.secret_uid)
+        _log.info("run_released", run=message.run, sequence=message.sequence)
+        return self._status.write(worker, patches.released(worker))
+
+    def _canceled(self, worker: WorkerView, message: RunCanceled, setting: Setting) -> WorkerView:
+        if worker.run is None or not released.cancels(worker, message):
+            return worker
+        pod = progress.pod_of(worker.run, self._status.pods(worker))
+        return setting.finish(worker, verdict.canceled(), pod.uid if pod else None)
+
+    def _registered(self, worker: WorkerView, message: Registered, setting: Setting) -> WorkerView:
+        held = worker.run.key if worker.run else (None, None)
+        if message.run is not None and (message.run, message.sequence) != held:
+            # Perhaps it is still on its way to us, perhaps one of us is wrong: the inventory settles it.
+            setting.ask_for_inventory()
+        pending = worker.registration == words.REGISTRATION_PENDING and not worker.deleting
+        known = worker.registration == words.REGISTRATION_REGISTERED
+        if pending or (known and worker.drained is not message.drained):
+            return self._status.write(worker, patches.registered(worker, drained=message.drained))
+        return worker
+
+    def _unregistered(self, worker: WorkerView, setting: Setting) -> WorkerView:
+        if worker.registration == words.REGISTRATION_DEREGISTERING:
+            setting.memory.unregistered = True
+        elif worker.registration == words.REGISTRATION_REGISTERED and not worker.deleting:
+            # The mothership lost it (restored from a backup, for example): introduce it again.
+            setting.memory.sent.pop("register", None)
+            return self._status.write(worker, patches.unknown_again(worker))
+        return worker
+
+    def _drain(self, worker: WorkerView, message: Drain, setting: Setting) -> WorkerView:
+        # Repeated until worker_state shows it: say it again, also when nothing changes.
+        setting.memory.announced_drain = None
+        setting.memory.sent = {
+            key: value for key, value in setting.memory.sent.items() if "state:" not in key
+        }
+        if worker.drained is message.drained:
+            return worker
+        return self._status.write(worker, patches.drained(worker, drained=message.drained))
+
+    def _event(self, worker: WorkerView, kind: str, reason: str, text: str) -> None:
+        self._cluster.events.emit(worker.reference, kind, reason, text)
+
+
+def reject(session: Session, worker_ulid: str, message: RunScheduled, reason: Rejection, text: str) -> None:
+    """Publish that a scheduled run will not be run by this Worker."""
+    rejected = RunRejected(
+        worker_uid=message.worker_uid,
+        pool_uid=message.pool_uid,
+        run=message.run,
+        stage=message.stage,
+        sequence=message.sequence,
+        assignment=message.assignment,
+        reason=reason,
+        message=text,
+    )
+    session.publish(worker_ulid, f"rejected:{message.run}:{message.sequence}", rejected)

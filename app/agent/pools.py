@@ -1,0 +1,398 @@
+"""The work on one pool: read its credentials, keep its session, tell its state, admit its Workers, send inventories.
+
+`Pools.reconcile` is called by a work queue, never twice at a time for one pool. A changed Secret opens a second
+session; the old one stays until the new pair proved good.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from app import vocabulary as words
+from app.agent.credentials import PoolCredentials, read_credentials
+from app.agent.decisions import inventory, registration, reporting
+from app.agent.effects import RevisionStore
+from app.agent.inbox import Letter
+from app.agent.pool_state import PoolView, parse_pool
+from app.agent.roster import Roster
+from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
+from app.agent.session import Connect, Listener, Session
+from app.agent.worker_state import parse_worker
+from app.cluster.errors import ApiError, Forbidden, NotFound
+from app.cluster.objects import KubernetesObject
+from app.cluster.resources import SECRETS, WORKERPOOLS
+from app.logs import redact_text
+from protocol.messages import Cycle, InventoryRequested, MessageError, parse
+from protocol.token import CredentialsError
+
+INVENTORY_PAUSE = 1.0
+"""Shortest time in seconds between two inventories of a pool."""
+
+REPEAT_EVENT = 600.0
+"""Seconds after which an Event about a lasting fault is repeated: Events are kept for an hour only."""
+
+EMPTY_LOOK = 5.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class PoolState:
+    """What the process knows of one pool object.
+
+    Written by the thread that works on the pool; others read `current` and `admitted`, which are replaced whole,
+    set `inventory_wanted`, and add to `letters` under the lock.
+    """
+
+    uid: str
+    generation: int = -1
+    next_check: float = 0.0
+    fault: str = ""
+    credentials: PoolCredentials | None = None
+    source: object = None
+    current: Session | None = None
+    upcoming: Session | None = None
+    admitted: frozenset[str] = frozenset()
+    inventory_wanted: bool = False
+    next_inventory: float = 0.0
+    ready_epochs: int = 0
+    away_since: float | None = None
+    event_at: float = 0.0
+    letters: list[Letter] = field(default_factory=list)
+
+
+class Pools:
+    """Reconciles WorkerPools, and answers for them to the engine."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        roster: Roster,
+        revisions: RevisionStore,
+        settings: AgentSettings,
+        clock: Clock,
+        counters: Counters,
+        connect: Connect,
+        listener: Callable[[], Listener],
+        wake_pool: Callable[[Key, float], None],
+        wake_worker: Callable[[Key], None],
+        schema_ok: Callable[[], bool],
+    ) -> None:
+        self._cluster, self._roster, self._settings = cluster, roster, settings
+        self._revisions = revisions
+        self._clock, self._counters, self._connect = clock, counters, connect
+        self._listener, self._wake_pool, self._wake_worker = listener, wake_pool, wake_worker
+        self._schema_ok = schema_ok
+        self._states: dict[Key, PoolState] = {}
+        self._lock = threading.Lock()
+
+    # --- for the engine ---
+
+    def view(self, key: Key) -> PoolView | None:
+        """Return the pool as it is known now, None when it doesn't exist."""
+        found = self._cluster.pools.get(*key)
+        return parse_pool(found) if found is not None else None
+
+    def session(self, key: Key) -> Session | None:
+        """Return the pool's session, None when it has none."""
+        state = self._states.get(key)
+        return state.current if state else None
+
+    def admitted(self, key: Key, worker_uid: str) -> bool:
+        """Return whether a Worker may be registered."""
+        state = self._states.get(key)
+        return state is not None and worker_uid in state.admitted
+
+    def changed(self, key: Key) -> None:
+        """Look at the pool again: something pool-wide policies look at has changed."""
+        self._wake_pool(key, 0.0)
+
+    def ask_for_inventory(self, key: Key) -> None:
+        """Send an inventory soon."""
+        state = self._states.get(key)
+        if state is not None:
+            state.inventory_wanted = True
+            self._wake_pool(key, 0.0)
+
+    # --- for the agent ---
+
+    def sessions(self) -> list[Session]:
+        """Return every session there is."""
+        with self._lock:
+            states = list(self._states.values())
+        return [each for state in states for each in (state.current, state.upcoming) if each is not None]
+
+    def known(self) -> list[Key]:
+        """Return the pools there is anything known of."""
+        with self._lock:
+            return list(self._states)
+
+    def letter(self, key: Key, letter: Letter) -> None:
+        """Take a message for a pool."""
+        state = self._states.get(key)
+        if state is None:
+            letter.acknowledge()
+            return
+        with self._lock:
+            state.letters.append(letter)
+        self._wake_pool(key, 0.0)
+
+    def ready(self, session: Session) -> None:
+        """Take note that a session stands."""
+        state = self._states.get(session.pool_key)
+        if state is None:
+            return
+        if not session.state.session_present or state.ready_epochs == 0:
+            state.inventory_wanted = True
+        state.ready_epochs += 1
+        self._wake_pool(session.pool_key, 0.0)
+
+    # --- the work ---
+
+    def reconcile(self, key: Key) -> float | None:
+        """Bring one pool forward; return after how many seconds to look again."""
+        pool = self.view(key)
+        if pool is None:
+            return self._without_pool(key)
+        state = self._state(key, pool)
+        with structlog.contextvars.bound_contextvars(namespace=key[0], pool=pool.name, uid=pool.uid):
+            self._read_letters(key, state)
+            self._check_credentials(pool, state)
+            self._take_over(key, state)
+            self._freeze_settings(pool, state)
+            pause = self._tell(pool, state)
+            if self._schema_ok():
+                self._admit(key, pool, state)
+            later = self._send_inventory(key, state)
+        pauses = [state.next_check - self._clock.monotonic(), pause, later]
+        return max(min(each for each in pauses if each is not None), 0.0)
+
+    def _state(self, key: Key, pool: PoolView) -> PoolState:
+        state = self._states.get(key)
+        if state is None or state.uid != pool.uid:
+            if state is not None:
+                self._stop(state)
+            state = PoolState(pool.uid)
+            with self._lock:
+                self._states[key] = state
+        return state
+
+    def _without_pool(self, key: Key) -> float | None:
+        """Keep the session while Workers remain, which are being told about through it; then end it."""
+        state = self._states.get(key)
+        if state is None:
+            return None
+        if self._roster.members(key):
+            return EMPTY_LOOK
+        with self._lock:
+            self._states.pop(key, None)
+        self._stop(state)
+        return None
+
+    def _freeze_settings(self, pool: PoolView, state: PoolState) -> None:
+        """Keep a revision of the settings as they are now, before there are Workers or runs that need it.
+
+        A new revision makes Metacontroller sync every Worker of the pool: better now than at the next run.
+        """
+        session = state.current
+        if session is None or not session.state.ready:
+            return
+        try:
+            self._revisions.ensure(pool, session.pool_ulid, self._clock.monotonic())
+        except ApiError as error:
+            # Each claim makes sure again, so nothing waits for this.
+            _log.warning("settings_not_frozen", error=error.message)
+
+    @staticmethod
+    def _stop(state: PoolState) -> None:
+        for session in (state.current, state.upcoming):
+            if session is not None:
+                session.stop(2.0)
+
+    # --- credentials ---
+
+    def _check_credentials(self, pool: PoolView, state: PoolState) -> None:
+        now = self._clock.monotonic()
+        if pool.generation == state.generation and now < state.next_check:
+            return
+        state.generation = pool.generation
+        try:
+            secrets = self._secrets(pool)
+            source = _source(pool, secrets)
+            known = state.credentials
+            if source == state.source and known is not None and not known.expired(self._clock.now()):
+                # Reading a key of 4096 bits costs a tenth of a second: an unchanged Secret isn't read again.
+                state.next_check = now + self._settings.credentials_check
+                return
+            state.source = None
+            found = read_credentials(pool, secrets, self._clock.now())
+        except (CredentialsError, Forbidden) as error:
+            state.fault = redact_text(str(error))
+            state.next_check = now + self._settings.broken_credentials_check
+        else:
+            state.fault = ""
+            state.next_check = now + self._settings.credentials_check
+            if self._use(pool, state, found):
+                state.source = source
+
+    def _secrets(self, pool: PoolView) -> dict[str, KubernetesObject | None]:
+        found: dict[str, KubernetesObject | None] = {}
+        for name in {pool.token.name, pool.private_key.name} - {""}:
+            try:
+                found[name] = self._cluster.api.get(SECRETS, pool.namespace, name)
+            except NotFound:
+                found[name] = None
+        return found
+
+    def _use(self, pool: PoolView, state: PoolState, credentials: PoolCredentials) -> bool:
+        """Open a session with new credentials; return whether they can be used."""
+        if state.credentials is not None and state.credentials.fingerprint == credentials.fingerprint:
+            return True
+        try:
+            session = Session(pool, credentials, self._settings, self._clock, self._listener(), self._connect)
+        except (OSError, ValueError) as error:
+            state.fault = f"the token's certificates can't be used: {type(error).__name__}"
+            return False
+        state.credentials = credentials
+        if state.upcoming is not None:
+            state.upcoming.stop(1.0)
+            state.upcoming = None
+        if state.current is None:
+            state.current = session
+        else:
+            _log.info("credentials_changed", pool_ulid=credentials.token.pool_ulid)
+            state.upcoming = session
+        session.start()
+        return True
+
+    def _take_over(self, key: Key, state: PoolState) -> None:
+        """Let the new pair of credentials take over once it proved good."""
+        if state.upcoming is None or not state.upcoming.state.ready:
+            return
+        former, state.current, state.upcoming = state.current, state.upcoming, None
+        state.inventory_wanted = True
+        if former is not None:
+            former.stop(1.0)
+        for member in self._roster.members(key):
+            self._wake_worker((key[0], member.name))
+
+    # --- what is told ---
+
+    def _tell(self, pool: PoolView, state: PoolState) -> float | None:
+        """Write label and annotation when they change, with the Event that goes with it."""
+        session, now = state.current, self._clock.monotonic()
+        ready = session is not None and session.state.ready
+        if ready or session is None:
+            state.away_since = None
+        elif state.away_since is None:
+            state.away_since = now
+        away_for = now - state.away_since if state.away_since is not None else 0.0
+        wanted = reporting.report(
+            reporting.Observed(
+                fault=state.fault,
+                ready=ready,
+                broker=f"{session.credentials.host}:{session.credentials.port}" if session else "",
+                error=session.state.error if session else "",
+                away_for=away_for,
+                was_ready=state.ready_epochs > 0,
+            )
+        )
+        if wanted is not None:
+            self._write(pool, state, wanted, session.pool_ulid if session and ready else None)
+        return None if ready or session is None else reporting.FLAP_GRACE
+
+    def _write(self, pool: PoolView, state: PoolState, wanted: reporting.Report, ulid: str | None) -> None:
+        metadata: dict[str, object] = {}
+        if reporting.differs(wanted, pool.connection):
+            text = wanted.annotation(self._clock.timestamp())
+            metadata["annotations"] = {words.CONNECTION_ANNOTATION: text}
+        # Only a granted session shows that the credentials are good: then the hook may create Workers.
+        if ulid is not None and ulid != pool.ulid:
+            metadata["labels"] = {words.ULID_LABEL: ulid}
+        now = self._clock.monotonic()
+        lasting = wanted.state != words.CONNECTION_READY and now - state.event_at >= REPEAT_EVENT
+        if "annotations" in metadata or lasting:
+            self._cluster.events.emit(pool.reference, *reporting.event(wanted))
+            state.event_at = now
+        if metadata:
+            _log.info(
+                "pool_connection_reported", state=wanted.state, reason=wanted.reason, detail=wanted.message
+            )
+            metadata["uid"] = pool.uid
+            patched = self._cluster.api.merge_patch(
+                WORKERPOOLS, pool.namespace, pool.name, {"metadata": metadata}
+            )
+            self._cluster.pools.remember(patched)
+
+    # --- admission ---
+
+    def _admit(self, key: Key, pool: PoolView, state: PoolState) -> None:
+        """Let Workers be registered, as many as a live read of the pool wants."""
+        session = state.current
+        if session is None or not session.state.ready or pool.deleting:
+            return
+        members = self._roster.members(key)
+        entries = [member.entry for member in members]
+        waiting = any(each.eligible and each.uid not in state.admitted for each in entries)
+        known = {each.uid for each in entries}
+        if not waiting:
+            state.admitted &= known
+            return
+        live = parse_pool(self._cluster.api.get(WORKERPOOLS, *key))
+        if live.uid != state.uid or live.deleting:
+            return
+        chosen = registration.admissible(entries, state.admitted, live.size)
+        fresh = chosen - state.admitted
+        state.admitted = frozenset((state.admitted & known) | chosen)
+        for member in members:
+            if member.entry.uid in fresh:
+                self._wake_worker((key[0], member.name))
+
+    # --- pool-level messages ---
+
+    def _read_letters(self, key: Key, state: PoolState) -> None:
+        with self._lock:
+            letters, state.letters = state.letters, []
+        for letter in letters:
+            try:
+                message = parse(letter.payload).message
+            except MessageError as error:
+                self._counters.add(f"messages_dropped_{error.kind}")
+                letter.acknowledge()
+                continue
+            if message.pool_uid in (None, letter.pool_uid):
+                if isinstance(message, InventoryRequested):
+                    state.inventory_wanted = True
+                elif isinstance(message, Cycle):
+                    _log.warning("cycle_not_supported", pool=key[1])
+            letter.acknowledge()
+
+    def _send_inventory(self, key: Key, state: PoolState) -> float | None:
+        session, now = state.current, self._clock.monotonic()
+        if not state.inventory_wanted or session is None or not session.state.ready:
+            return None
+        if now < state.next_inventory:
+            return state.next_inventory - now
+        state.inventory_wanted, state.next_inventory = False, now + INVENTORY_PAUSE
+        found = (self._cluster.workers.get(key[0], member.name) for member in self._roster.members(key))
+        views = [parse_worker(worker) for worker in found if worker is not None]
+        parts = inventory.parts(
+            [view for view in views if view.pool_ulid == session.pool_ulid],
+            state.admitted,
+            session.pool_uid,
+            self._settings.replica,
+        )
+        for part in parts:
+            session.publish_for_pool(f"inventory:{part.part}", part)
+        _log.info("inventory_sent", workers=sum(len(part.workers) for part in parts), parts=len(parts))
+        return None
+
+
+def _source(pool: PoolView, secrets: Mapping[str, KubernetesObject | None]) -> object:
+    """Return what tells one state of the credentials' Secrets from another, without their content."""
+    versions = {
+        (name, found["metadata"]["uid"], found["metadata"]["resourceVersion"]) if found else (name, "", "")
+        for name, found in secrets.items()
+    }
+    return pool.token, pool.private_key, frozenset(versions)

@@ -1,0 +1,50 @@
+"""Reading Workers and their Pods from the caches, and writing Worker.status: the one place that does."""
+
+from typing import Any
+
+from app.agent.pod_state import PodView, parse_pod
+from app.agent.roster import Roster
+from app.agent.runtime import Cluster, Key
+from app.agent.worker_state import WorkerView, parse_worker
+from app.cluster.errors import NotFound
+from app.cluster.resources import WORKERS
+
+
+class StatusWriter:
+    """Keeps cache and roster in step with our own writes."""
+
+    def __init__(self, cluster: Cluster, roster: Roster) -> None:
+        self._cluster, self._roster = cluster, roster
+
+    def observed(self, key: Key) -> WorkerView | None:
+        """Return the newest known view of a Worker."""
+        found = self._cluster.workers.get(*key)
+        return parse_worker(found) if found is not None else None
+
+    def live(self, key: Key) -> WorkerView | None:
+        """Return the Worker from the API server itself, None when it doesn't exist there."""
+        try:
+            found = self._cluster.api.get(WORKERS, *key)
+        except NotFound:
+            return None
+        return self._take_in(found)
+
+    def write(self, worker: WorkerView, patch: dict[str, Any]) -> WorkerView:
+        """Patch the status; raise Conflict when the Worker isn't what the patch was decided on."""
+        patched = self._cluster.api.merge_patch(WORKERS, worker.namespace, worker.name, patch, "status")
+        return self._take_in(patched)
+
+    def pods(self, worker: WorkerView) -> list[PodView]:
+        """Return the run Pods made for this Worker, of whatever attempt."""
+        found = (
+            self._cluster.pods.get(worker.namespace, name)
+            for name in self._roster.pods((worker.namespace, worker.name))
+        )
+        views = [parse_pod(pod) for pod in found if pod is not None]
+        return [view for view in views if view.worker == worker.ulid]
+
+    def _take_in(self, found: dict[str, Any]) -> WorkerView:
+        self._cluster.workers.remember(found)
+        view = parse_worker(found)
+        self._roster.note(view)
+        return view

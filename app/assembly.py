@@ -1,0 +1,146 @@
+"""The composition root: builds every client, cache, queue and thread of the operator once, and decides nothing.
+
+    mothership                          this process                                    Kubernetes API
+    ──────────                          ────────────                                    ──────────────
+    run_scheduled ──broker──▶ Connection ──bytes──▶ Inbox ──▶ Engine ──Secret, revision──▶ secrets, revisions
+                              (a thread               │ ▲  (a work queue:  ──status.run──▶ Worker
+                               per pool)              │ │   one Worker,          │             │ watch
+                                   ▲                  │ │   one thread           │        Metacontroller
+                                   │                  │ │   at a time)           │             │ POST /sync/worker
+                                   │                  │ │                        │             ▼
+                                   │                  │ └── Informers ◀──watch───┤        Flask hooks (pure)
+                                   │                  │     (pools, Workers,     │             │ desired Pod
+                                   │                  │      run Pods)           │             ▼
+    run_accepted, run_pod,         │                  ▼                          ╰───────── run Pod
+    run_started, run_finished ◀────┴──── outbox (worked out from status)                       │
+    claim, lease, logs, result ◀───────────────────────────────────────────── launcher in the Pod
+
+    Pools (a second work queue): Secret ─▶ credentials ─▶ Session ─▶ Connection; label and annotation of the pool;
+    which Workers may be registered; inventories. EventRecorder writes Events from a thread of its own.
+
+Hooks and agent share nothing in memory: they meet only through the Kubernetes API. Imported by ``app.__main__``, in
+the worker process after the fork, and by nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from app import vocabulary
+from app.agent.agent import Agent
+from app.agent.runtime import AgentSettings
+from app.cluster.client import KubernetesApi
+from app.cluster.events import EventRecorder
+from app.reconcile.worker import run_pod_of
+from app.web.application import create_app
+from app.web.pacing import Pacer
+from app.web.probes import Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Flask
+
+    from app.settings import Settings
+
+VERSION: Final = "0.1.0"
+"""Version of this operator, as Workers tell it when they register; the one of pyproject.toml."""
+
+TAG_PREFIX: Final = "SPACELIFT_METADATA_"
+"""Environment variables of this prefix become metadata of every Worker, as the field knows them."""
+
+SPARE_CONNECTIONS: Final = 8
+"""Connections to the API server beside those of the agent's threads: watches, Events, the keeper."""
+
+
+class AgentHealth:
+    """Answers the probes from the agent's own account of its progress."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def live(self) -> Probe:
+        """Tell whether restarting the process would be no help."""
+        health = self._agent.health()
+        return Probe(health.live, health.checks)
+
+    def ready(self) -> Probe:
+        """Tell whether the operator serves."""
+        health = self._agent.health()
+        return Probe(health.ready, health.checks)
+
+
+class Operator:
+    """Everything that runs, started and stopped in order."""
+
+    def __init__(self, api: KubernetesApi, events: EventRecorder, agent: Agent, wsgi: Flask) -> None:
+        self._api, self._events, self._agent = api, events, agent
+        self.wsgi = wsgi
+
+    def start(self) -> None:
+        """Start the agent's threads."""
+        self._events.start()
+        self._agent.start()
+
+    def stop(self, deadline_seconds: float) -> None:
+        """Stop the agent, write the Events that wait, and close the connections, within the deadline."""
+        self._agent.stop(deadline_seconds * 0.8)
+        self._events.stop(deadline_seconds * 0.2)
+        self._api.close()
+
+
+class HooksOnly:
+    """The hooks without an agent: they are functions of their request, so they need no cluster."""
+
+    def __init__(self) -> None:
+        self.wsgi = create_app(self)
+
+    def live(self) -> Probe:
+        """Tell that the process answers."""
+        return Probe(True, {"agent": "off (--hooks-only)"})
+
+    def ready(self) -> Probe:
+        """Tell that the hooks answer."""
+        return self.live()
+
+    def start(self) -> None:
+        """Start nothing."""
+
+    def stop(self, deadline_seconds: float) -> None:
+        """Stop nothing."""
+
+
+def assemble(settings: Settings) -> Operator | HooksOnly:
+    """Build the operator; raises ConfigurationError when there is no cluster to talk to. Nothing is sent yet."""
+    if settings.hooks_only:
+        return HooksOnly()
+    chosen = AgentSettings(
+        replica=replica_name(),
+        version=VERSION,
+        namespaces=settings.namespaces,
+        threads=settings.agent_threads,
+        tags=worker_tags(os.environ),
+    )
+    connections = chosen.threads + chosen.pool_threads + SPARE_CONNECTIONS
+    api = KubernetesApi.connect(settings.kubeconfig or None, pool_size=connections)
+    events = EventRecorder(api, vocabulary.EVENT_SOURCE)
+    agent = Agent(api, events, run_pod_of, chosen)
+    # Half the threads at most are held for large pools; the others answer Workers' hooks and probes at once.
+    pacer = Pacer(holders=settings.threads // 2)
+    return Operator(api, events, agent, create_app(AgentHealth(agent), pacer))
+
+
+def replica_name() -> str:
+    """Return the name of this replica: in a cluster, the Pod's."""
+    return socket.gethostname() or "operator"
+
+
+def worker_tags(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the environment adds to the metadata of every Worker."""
+    return {
+        name.removeprefix(TAG_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(TAG_PREFIX) and name != TAG_PREFIX
+    }
