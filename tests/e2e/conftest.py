@@ -1,0 +1,66 @@
+"""One local cluster for all end-to-end tests; each test makes pools of its own in it."""
+
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devcluster.cluster import Cluster, Options
+from tests.e2e.harness import Journal, Pool, Shell, make_pool, make_repository, remove_pool
+
+
+@pytest.fixture(scope="session")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder outside the product that runs may write: journals, repositories, gates."""
+    folder = tmp_path_factory.mktemp("outside")
+    folder.chmod(0o777)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
+    """Start the whole local cluster, with Metacontroller when METACONTROLLER_BIN names one."""
+    running = Cluster(tmp_path_factory.mktemp("cluster") / "c", Options(allow_paths=(outside,)))
+    try:
+        running.up()
+        yield running
+    finally:
+        running.down()
+
+
+@pytest.fixture(scope="session")
+def shell(cluster: Cluster) -> Shell:
+    """Return a shell with the cluster's environment."""
+    return Shell({**os.environ, **cluster.env()})
+
+
+@pytest.fixture
+def journal(outside: Path, request: pytest.FixtureRequest) -> Journal:
+    """Return a journal of the test's own."""
+    path = outside / f"{request.node.name.replace('[', '-').rstrip(']')}.journal"
+    path.touch()
+    path.chmod(0o666)
+    return Journal(path)
+
+
+@pytest.fixture(scope="session")
+def repository(outside: Path) -> Path:
+    """Return a small real git repository."""
+    return make_repository(outside / "repository")
+
+
+@pytest.fixture
+def pool_name(request: pytest.FixtureRequest) -> str:
+    """Return a name for the test's pool."""
+    words = str(request.node.name).lower().replace("_", "-").replace("[", "-").rstrip("]")
+    return f"{words.removeprefix('test-')[:32].strip('-')}-{zlib.crc32(words.encode()):x}"
+
+
+@pytest.fixture
+def pool(shell: Shell, tmp_path: Path, pool_name: str) -> Iterator[Pool]:
+    """Return a pool of two registered workers; it is removed, with everything of it, after the test."""
+    made = make_pool(shell, pool_name, tmp_path, size=2)
+    yield made
+    remove_pool(made)
