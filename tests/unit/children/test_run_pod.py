@@ -84,7 +84,9 @@ def test_the_user_cannot_override_the_names_that_the_start_claim_needs() -> None
 
 def test_a_sidecar_keeps_its_images_user_and_the_pods_user_is_everybodys() -> None:
     """The documented docker:dind sidecar runs as root; a user set for the whole Pod isn't hidden by our default."""
-    sidecar = build_run_pod(ORDER, {"additionalSidecarContainers": [{"name": "docker", "image": "docker:dind"}]})
+    sidecar = build_run_pod(
+        ORDER, {"additionalSidecarContainers": [{"name": "docker", "image": "docker:dind"}]}
+    )
     assert "runAsUser" not in sidecar["spec"]["securityContext"]
     assert "securityContext" not in container(sidecar, "docker")
     pod = build_run_pod(ORDER, {"securityContext": {"runAsUser": 1000}})
