@@ -179,7 +179,7 @@ def test_the_operator_may_do_only_what_it_does() -> None:
         "workers": {"get", "list", "watch"},
         "workers/status": {"patch"},
         "pods": {"get", "list", "watch", "patch", "create"},
-        "secrets": {"get", "list", "create", "delete"},
+        "secrets": {"get", "create", "delete"},
         "controllerrevisions": {"create", "get", "list", "delete"},
         "events": {"create", "patch"},
     }
