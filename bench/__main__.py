@@ -31,10 +31,12 @@ def main() -> int:
     print(f"hooks driven by {driver}, {arguments.workers} workers, {os.cpu_count()} cores", flush=True)
     figures: Figures = {}
     with _site() as site:
-        _measure(site, arguments, figures, prefix="")
+        _grow(site, arguments, figures, prefix="")
         _measure_hooks(site, figures)
+        _schedule(site, arguments, figures, prefix="")
     with _site() as site, _single_controller(site):
-        _measure(site, arguments, figures, prefix="single_controller_")
+        _grow(site, arguments, figures, prefix="single_controller_")
+        _schedule(site, arguments, figures, prefix="single_controller_")
     RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
@@ -48,23 +50,27 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(site: Site, arguments: argparse.Namespace, figures: Figures, prefix: str) -> None:
-    def note(name: str, value: float, unit: str, budget: float | None = None) -> None:
-        figures[prefix + name] = {"value": round(value, 2), "unit": unit, "floor": None, "budget": budget}
-        within = "" if budget is None else f"   (budget {budget:g})"
-        print(f"{prefix + name:44} {value:10.1f} {unit}{within}", flush=True)
+def _note(figures: Figures, name: str, value: float, unit: str, budget: float | None = None) -> None:
+    figures[name] = {"value": round(value, 2), "unit": unit, "floor": None, "budget": budget}
+    within = "" if budget is None else f"   (budget {budget:g})"
+    print(f"{name:46} {value:10.1f} {unit}{within}", flush=True)
 
+
+def _grow(site: Site, arguments: argparse.Namespace, figures: Figures, prefix: str) -> None:
     site.make_pool(POOL, 0)
-    note("operator_memory_idle_mib", site.operator_memory_mib(), "MiB")
-    note("scale_up_1000_s", site.scale(POOL, arguments.workers), "s", 8)
-    note("operator_memory_mib", site.operator_memory_mib(), "MiB", 128)
+    _note(figures, prefix + "operator_memory_idle_mib", site.operator_memory_mib(), "MiB")
+    _note(figures, prefix + "scale_up_1000_s", site.scale(POOL, arguments.workers), "s", 8)
+    _note(figures, prefix + "operator_memory_mib", site.operator_memory_mib(), "MiB", 128)
     time.sleep(3)  # the scale-up's own syncs are not part of what follows
+
+
+def _schedule(site: Site, arguments: argparse.Namespace, figures: Figures, prefix: str) -> None:
     latency = schedule.at_rate(site, POOL, arguments.rate, arguments.runs)
-    note("schedule_to_pod_p50_ms", latency.p50 * 1000, "ms", 40)
-    note("schedule_to_pod_p99_ms", latency.p99 * 1000, "ms", 150)
+    _note(figures, prefix + "schedule_to_pod_p50_ms", latency.p50 * 1000, "ms", 40)
+    _note(figures, prefix + "schedule_to_pod_p99_ms", latency.p99 * 1000, "ms", 150)
     crowd = schedule.burst(site, POOL, arguments.burst)
-    note(f"burst_{arguments.burst}_s", crowd.total, "s")
-    note("operator_memory_after_burst_mib", site.operator_memory_mib(), "MiB", 128)
+    _note(figures, prefix + f"burst_{arguments.burst}_s", crowd.total, "s")
+    _note(figures, prefix + "operator_memory_after_burst_mib", site.operator_memory_mib(), "MiB", 128)
 
 
 def _measure_hooks(site: Site, figures: Figures) -> None:
@@ -75,8 +81,7 @@ def _measure_hooks(site: Site, figures: Figures) -> None:
         "pool_hook_1000_busy_inline_20k_ms": hooks.pool_hook_ms(site, POOL, 20 * 1024, busy=True),
     }
     for name, value in rows.items():
-        figures[name] = {"value": round(value, 2), "unit": "ms", "floor": None, "budget": 25}
-        print(f"{name:44} {value:10.1f} ms   (budget 25)", flush=True)
+        _note(figures, name, value, "ms", 25)
 
 
 @contextmanager
@@ -84,7 +89,11 @@ def _site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="workerpool-bench-") as folder:
         cluster = Cluster(Path(folder) / "cluster", components=PARTS)
         with cluster:
-            yield Site(cluster, Path(folder))
+            site = Site(cluster, Path(folder))
+            try:
+                yield site
+            finally:
+                site.close()
 
 
 @contextmanager

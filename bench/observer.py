@@ -19,10 +19,15 @@ class Observer:
         self._api, self._resource, self._namespace = api, resource, namespace
         self._changed = threading.Condition()
         self._objects: dict[str, dict[str, Any]] = {}
+        self._over = threading.Event()
         self.first_seen: dict[str, float] = {}
         """Seconds since the epoch at which each object arrived for the first time, by name."""
         self._version = api.list(resource, namespace).resource_version
         threading.Thread(target=self._watch, name=f"observe-{resource.plural}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._over.set()
 
     def objects(self) -> list[dict[str, Any]]:
         """Return the objects as they are now."""
@@ -41,12 +46,12 @@ class Observer:
         return time.monotonic() - started
 
     def _watch(self) -> None:
-        while True:
+        while not self._over.is_set():
             try:
                 for kind, item in self._api.watch(self._resource, self._namespace, self._version):
                     self._note(kind, item, time.time())
             except ApiError:
-                time.sleep(0.2)
+                self._over.wait(0.2)
 
     def _note(self, kind: str, item: dict[str, Any], now: float) -> None:
         metadata = item.get("metadata", {})

@@ -56,6 +56,12 @@ class Site:
         self.pods = Observer(self.api, PODS, NAMESPACE)
         self._folder = folder
 
+    def close(self) -> None:
+        """Stop looking at the cluster, before it goes."""
+        for observer in (self.workers, self.pods):
+            observer.stop()
+        self.api.close()
+
     def make_pool(self, name: str, size: int) -> None:
         """Create a pool with the documented kind of key (RSA 4096)."""
         key, csr = self._folder / f"{name}.key", self._folder / f"{name}.csr"
