@@ -38,7 +38,7 @@ format: venv ## Format the code
 .PHONY: unit
 unit: venv
 	@echo "==> unit and property tests"
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/unit
 
 .PHONY: check
 check: lint unit ## Fast tier: lint, types, unit and property tests, no cluster

@@ -51,6 +51,17 @@ def delete_run_secret(api: Api, namespace: str, name: str, uid: str) -> None:
         api.delete(SECRETS, namespace, name, uid or None)
 
 
+def delete_unclaimed_secret(
+    api: Api, namespace: str, worker_ulid: str, pool_ulid: str, scheduled: RunScheduled
+) -> None:
+    """Delete the Secret that a try to claim this attempt left behind, if one did; nothing else of that name."""
+    name = attempt_name(scheduled.run, scheduled.stage, scheduled.sequence)
+    with contextlib.suppress(NotFound):
+        found = api.get(SECRETS, namespace, name)["metadata"]
+        if (found.get("labels") or {}) == _secret_labels(worker_ulid, pool_ulid, scheduled):
+            delete_run_secret(api, namespace, name, found["uid"])
+
+
 def remove_verdict_finalizer(api: Api, pod: PodView) -> None:
     """Take our finalizer off a Pod whose verdict is stored; raise Conflict when the Pod has changed."""
     rest = [each for each in pod.finalizers if each != words.VERDICT_FINALIZER]
@@ -126,12 +137,16 @@ def _secret_body(
         "metadata": {
             "name": attempt_name(scheduled.run, scheduled.stage, scheduled.sequence),
             "namespace": worker.namespace,
-            "labels": {
-                words.RUN_LABEL: scheduled.run,
-                words.WORKER_LABEL: worker.ulid,
-                words.POOL_LABEL: worker.pool_ulid,
-                words.SEQUENCE_LABEL: str(scheduled.sequence),
-            },
+            "labels": _secret_labels(worker.ulid, worker.pool_ulid, scheduled),
         },
         "data": {key: base64.b64encode(value).decode("ascii") for key, value in content.items()},
+    }
+
+
+def _secret_labels(worker_ulid: str, pool_ulid: str, scheduled: RunScheduled) -> dict[str, str]:
+    return {
+        words.RUN_LABEL: scheduled.run,
+        words.WORKER_LABEL: worker_ulid,
+        words.POOL_LABEL: pool_ulid,
+        words.SEQUENCE_LABEL: str(scheduled.sequence),
     }

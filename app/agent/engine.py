@@ -50,6 +50,9 @@ PATIENCE_FOR_VERDICT = 60.0
 PAUSE_WITHOUT_SCHEMA = 5.0
 LOOK_AGAIN = 1.0
 MOST_LOOK_PAUSE = 60.0
+DELETED_WAIT = 60.0
+"""Seconds after which a deleted Worker's run without a Pod is given back: it was never started."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -274,6 +277,10 @@ class Engine:
         if left > 0 and held > progress.POD_WAIT * 1.5:
             return worker, left
         outcome = self._refusals.judge(worker, run, held)
+        if outcome is None and worker.deleting and held >= DELETED_WAIT:
+            # With the garbage collector's finalizer on it, Metacontroller makes no Pod for this Worker any more.
+            text = "the worker was deleted before the run's Pod was made"
+            outcome = Outcome(Result.FAILED, Reason.POD_DELETED, text)
         if outcome is not None:
             text = outcome.message
             self._event(worker, words.EVENT_WARNING, words.POD_REFUSED_EVENT, text)

@@ -19,7 +19,7 @@ from app.agent.runtime import Clock, Cluster, Counters
 from app.agent.session import Session
 from app.agent.status import StatusWriter
 from app.agent.worker_state import WorkerView
-from app.cluster.errors import Forbidden, Invalid, NotFound
+from app.cluster.errors import Conflict, Forbidden, Invalid, NotFound
 from protocol.messages import (
     Drain,
     Message,
@@ -83,8 +83,10 @@ class Mail:
     def answer_for_absent(self, worker_ulid: str, message: Message, session: Session) -> None:
         """Answer for a Worker object that doesn't exist, so that the mothership forgets it."""
         if isinstance(message, RunScheduled):
+            namespace, pool_ulid = session.pool_key[0], session.pool_ulid
+            effects.delete_unclaimed_secret(self._cluster.api, namespace, worker_ulid, pool_ulid, message)
             reject(session, worker_ulid, message, Rejection.UNKNOWN, "there is no such worker")
-        elif isinstance(message, Registered | Drain):
+        elif isinstance(message, Registered | Drain | RunReleased | RunCanceled):
             unregister = Unregister(worker_uid=message.worker_uid, pool_uid=session.pool_uid)
             session.publish(worker_ulid, f"unregister:{message.worker_uid}", unregister)
 
@@ -94,6 +96,7 @@ class Mail:
         decision = self._decide(worker, message, setting.pool)
         if isinstance(decision, claim.AnswerAgain):
             run = worker.run
+            setting.memory.made_secret = None
             if run is not None:
                 for kind in ("accepted", "pod", "started", "finished"):
                     setting.memory.sent.pop(f"{kind}:{run.run}:{run.sequence}", None)
@@ -120,9 +123,14 @@ class Mail:
             claimed = self._record(worker, message, setting, pool)
         except (SealError, effects.NameTaken) as error:
             return claim.Reject(Rejection.INVALID, str(error))
-        except (Forbidden, Invalid, NotFound) as error:
+        except Invalid as error:
             # Repeating it won't help; saying so at least gives the run an end, and the user the API's text.
             return claim.Reject(Rejection.INVALID, f"the run could not be recorded: {error.message}")
+        except (Forbidden, NotFound) as error:
+            # A quota, a role that is being replaced, a namespace that goes: the run waits or moves on, unharmed.
+            text = f"Run {message.run} can't be recorded yet: {error.message}"
+            self._event(worker, words.EVENT_WARNING, words.RUN_REJECTED_EVENT, text)
+            raise
         _log.info("run_claimed", run=message.run, sequence=message.sequence, assignment=message.assignment)
         text = f"Scheduled run {message.run} ({message.stage}, sequence {message.sequence})"
         self._event(worker, words.EVENT_NORMAL, words.RUN_SCHEDULED_EVENT, text)
@@ -134,6 +142,11 @@ class Mail:
         credentials = setting.session.credentials
         payload = credentials.opening_key.open(message.payload)
         settings = self._revisions.ensure(pool, worker.pool_ulid, self._clock.monotonic())
+        if setting.memory.made_secret is not None:
+            # An earlier try may be recorded though its answer was lost: a recorded claim's Secret is never replaced.
+            live = self._status.live((worker.namespace, worker.name))
+            if live is None or live.resource_version != worker.resource_version:
+                raise Conflict("the Worker has changed since the last try")
         secret = effects.create_run_secret(self._cluster.api, worker, message, payload, credentials.token.ca)
         name, uid = secret["metadata"]["name"], secret["metadata"]["uid"]
         setting.memory.made_secret = name, uid
@@ -149,10 +162,12 @@ class Mail:
             worker = self._status.write(worker, patches.answered(worker, message.assignment))
             text = f"Refused run {message.run}: {decision.reason.value}: {decision.message}"
             self._event(worker, words.EVENT_WARNING, words.RUN_REJECTED_EVENT, text)
-        if setting.memory.made_secret is not None:
-            name, uid = setting.memory.made_secret
-            effects.delete_run_secret(self._cluster.api, worker.namespace, name, uid)
-            setting.memory.made_secret = None
+        if worker.run is None or worker.run.key != (message.run, message.sequence):
+            # By name, not by memory: a try before a restart may have left it.
+            effects.delete_unclaimed_secret(
+                self._cluster.api, worker.namespace, worker.ulid, worker.pool_ulid, message
+            )
+        setting.memory.made_secret = None
         _log.info("run_rejected", run=message.run, sequence=message.sequence, reason=decision.reason.value)
         self._counters.add(f"runs_rejected_{decision.reason.value}")
         reject(setting.session, worker.ulid, message, decision.reason, decision.message)
@@ -183,6 +198,9 @@ class Mail:
             setting.ask_for_inventory()
         pending = worker.registration == words.REGISTRATION_PENDING and not worker.deleting
         known = worker.registration == words.REGISTRATION_REGISTERED
+        if pending:
+            # Registering says: not draining; the answer says whether it is drained.
+            setting.memory.announced_drain = (False, message.drained)
         if pending or (known and worker.drained is not message.drained):
             return self._status.write(worker, patches.registered(worker, drained=message.drained))
         return worker

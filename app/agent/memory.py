@@ -17,7 +17,7 @@ class Memory:
     uid: str
     connection: tuple[int, int] = (0, 0)
     sent: dict[str, Sent] = field(default_factory=dict)
-    announced_drain: tuple[bool, bool] | None = (False, False)
+    announced_drain: tuple[bool, bool] | None = None
     secret_gone: tuple[str, int] | None = None
     made_secret: tuple[str, str] | None = None
     unregistered: bool = False
@@ -37,4 +37,5 @@ class Memory:
         if self.connection != connection:
             self.connection = connection
             self.sent.clear()
-            self.announced_drain = (False, False)
+            # What was said last may never have arrived, and a mothership that believes in a drain sends nothing.
+            self.announced_drain = None

@@ -183,7 +183,7 @@ class Pools:
         state = self._states.get(key)
         if state is None:
             return None
-        if self._roster.members(key):
+        if any(self._cluster.workers.get(key[0], each.name) for each in self._roster.members(key)):
             return EMPTY_LOOK
         with self._lock:
             self._states.pop(key, None)
@@ -223,6 +223,7 @@ class Pools:
             known = state.credentials
             if source == state.source and known is not None and not known.expired(self._clock.now()):
                 # Reading a key of 4096 bits costs a tenth of a second: an unchanged Secret isn't read again.
+                state.fault = ""
                 state.next_check = now + self._settings.credentials_check
                 return
             state.source = None

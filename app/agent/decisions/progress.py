@@ -14,8 +14,9 @@ from app.agent.pod_state import Container, PodView
 from app.agent.worker_state import Attempt
 from protocol.runs import Outcome, Phase
 
-REPORT_GRACE = 15.0
-"""Seconds that launcher-grpc may take to report after the worker container ended."""
+REPORT_GRACE = 75.0
+"""Seconds that launcher-grpc may take to report after the worker container ended: its own patience (60 s, the
+launcher's SPACELIFT_LAUNCHER_FLUSH_TIMEOUT) and a margin. Its Pod is let go afterwards."""
 
 POD_WAIT = 5.0
 """Seconds in Scheduled without a Pod before the agent asks the API server whether it would admit one."""

@@ -104,7 +104,8 @@ def report_of(container: ContainerView | None) -> Outcome | None:
     try:
         data = json.loads(container.message)
         return Outcome.from_json(data) if isinstance(data, dict) else None
-    except ValueError:
+    except (ValueError, RecursionError):
+        # Commands of the run can write there: nesting without end is no report either.
         return None
 
 

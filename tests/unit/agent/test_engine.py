@@ -1,5 +1,6 @@
 """The way of a run through the agent, on an API server and a broker link that count and can be told to fail."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -218,10 +219,10 @@ def test_a_payload_that_cannot_be_opened_is_invalid(world: World) -> None:
     assert world.secrets() == []
 
 
-def test_a_secret_that_the_api_refuses_is_the_runs_end_with_the_apis_text(
+def test_a_secret_that_a_quota_refuses_makes_the_run_wait_and_says_so(
     world: World, material: Material
 ) -> None:
-    """A quota on Secrets would otherwise make the run wait for ever."""
+    """Nothing was started, so nothing has failed: an Event has the API's text, and the claim follows when it may."""
     world.up(a.worker_object())
 
     def refuse(verb: str, plural: str, _name: str) -> None:
@@ -229,10 +230,61 @@ def test_a_secret_that_the_api_refuses_is_the_runs_end_with_the_apis_text(
             raise Forbidden("exceeded quota: secrets", status=403)
 
     world.api.fail = refuse
-    claim(world, material)
-    (answer,) = world.link.take()
-    assert isinstance(answer, RunRejected)
-    assert "exceeded quota" in answer.message
+    with pytest.raises(Forbidden):
+        claim(world, material)
+    assert not [each for each in world.link.take() if isinstance(each, RunRejected)]
+    assert "exceeded quota" in world.events[-1][3]
+    world.api.fail = lambda *_: None
+    world._wake((a.NAMESPACE, a.WORKER_NAME))
+    world.settle()
+    assert world.status()["run"]["phase"] == "Scheduled"
+
+
+def test_a_claim_whose_answer_was_lost_keeps_its_secret(world: World, material: Material) -> None:
+    """The patch was applied, its answer and the watch were lost: the retry must not replace the recorded Secret."""
+    world.up(a.worker_object())
+    real = world.api.merge_patch
+    lost: list[bool] = []
+
+    def cut_off(resource: Any, *args: Any, **more: Any) -> Any:  # noqa: ANN401 - passed on
+        if resource.plural != "workers" or lost:
+            return real(resource, *args, **more)
+        lost.append(True)
+        watchers, world.api.watchers[:] = world.api.watchers[:], []
+        real(resource, *args, **more)
+        world.api.watchers.extend(watchers)
+        raise Unavailable("connection reset")
+
+    world.api.merge_patch = cut_off  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        claim(world, material)
+    for _ in range(3):
+        world._wake((a.NAMESPACE, a.WORKER_NAME))
+        with contextlib.suppress(Conflict):
+            world.settle()
+    secret = world.api.objects["secrets", a.NAMESPACE, a.POD_NAME]
+    assert world.status()["run"]["secretUID"] == secret["metadata"]["uid"]
+
+
+def test_a_rejection_removes_what_a_try_before_a_restart_left(world: World, material: Material) -> None:
+    """The Secret of a claim that was never recorded is found by its name, not by memory."""
+    world.up(a.worker_object())
+
+    def crash(verb: str, plural: str, _name: str) -> None:
+        if (verb, plural) == ("patch", "workers"):
+            raise Unavailable("the process ends here")
+
+    world.api.fail = crash
+    with pytest.raises(Unavailable):
+        claim(world, material)
+    assert world.secrets()
+    world.engine._memories.clear()
+    world.api.fail = lambda *_: None
+    world.api.put(WORKERS, a.worker_object(draining=True))
+    world._wake((a.NAMESPACE, a.WORKER_NAME))
+    world.settle()
+    assert RunRejected in [type(each) for each in world.link.take()]
+    assert world.secrets() == []
 
 
 def test_a_message_for_a_worker_that_does_not_exist_is_answered_unknown(
@@ -664,8 +716,9 @@ def test_a_new_connection_is_told_everything_that_holds(world: World, phase: str
     link.lose()
     link.connect()
     world.settle()
-    about_runs = [type(each) for each in link.take(a.WORKER_ULID)]
-    assert about_runs == wanted
+    told = [type(each) for each in link.take(a.WORKER_ULID)]
+    assert [kind for kind in told if kind is not WorkerState] == wanted
+    assert WorkerState in told
 
 
 def test_the_verdict_is_repeated_until_it_is_released(world: World, material: Material) -> None:

@@ -10,7 +10,7 @@ from app.agent import pools
 from app.agent.credentials import PoolCredentials, read_credentials
 from app.cluster.errors import Forbidden
 from app.cluster.resources import SECRETS, WORKERPOOLS, WORKERS
-from protocol.messages import Cycle, Inventory, InventoryRequested, Online, Register, Unregister
+from protocol.messages import Cycle, Inventory, InventoryRequested, Online, Register, Unregister, WorkerState
 from tests.unit.agent import builders as a
 from tests.unit.agent.conftest import Material, make_material
 from tests.unit.agent.world import World
@@ -61,7 +61,7 @@ def test_a_new_session_says_online_and_sends_the_inventory(world: World) -> None
     world.link.take()
     world.link.connect(session_present=True)
     world.settle()
-    assert [type(each) for each in world.link.take()] == [Online]
+    assert [type(each) for each in world.link.take()] == [Online, WorkerState]
 
 
 def test_an_inventory_is_sent_when_it_is_asked_for_and_not_too_often(world: World) -> None:
@@ -102,6 +102,22 @@ def test_bad_credentials_are_an_event_and_a_condition_and_heal_by_themselves(
     world.settle()
     assert world.connection()["state"] == "Ready"
     assert material.token.pool_ulid in labels(world).values()
+
+
+def test_one_refused_look_at_the_secret_heals(world: World) -> None:
+    """A role that was being replaced leaves no lasting fault on a pool that works."""
+    world.up(a.worker_object())
+
+    def refuse(verb: str, plural: str, _name: str) -> None:
+        if (verb, plural) == ("get", "secrets"):
+            raise Forbidden("secrets is forbidden", status=403)
+
+    world.api.fail = refuse
+    look(world, 61)
+    assert world.connection()["state"] == "CredentialsInvalid"
+    world.api.fail = lambda *_: None
+    look(world, 61)
+    assert world.connection()["state"] == "Ready"
 
 
 def test_an_unchanged_secret_is_not_parsed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

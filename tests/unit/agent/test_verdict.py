@@ -172,3 +172,9 @@ def test_messages_are_short_and_printable() -> None:
     text = verdict.shorten("a\x1b[31m" + "x" * 5000)
     assert len(text) == words.RUN_RESULT_KEPT_MESSAGE_LIMIT
     assert "\x1b" not in text
+
+
+def test_a_termination_message_nested_without_end_is_no_report() -> None:
+    """The run's own commands can write there; the judge must not fall over it."""
+    container = a.pod(a.ended("worker", 1, message="[" * 100_000)).container("worker")
+    assert verdict.report_of(container) is None
