@@ -70,6 +70,8 @@ class Dispatcher:
         self._hearing_since: float | None = None
         self._serving_since = parts.clock.now()
         self._passed_at = self._serving_since
+        self._checked_at = self._serving_since
+        self._ask_all = False  # whether every operator is to be asked for an inventory
         self._look = True  # whether the tables are to be looked at in this pass
         self._more = False  # whether they hold more than one pass takes
         self._stopping = threading.Event()
@@ -102,9 +104,8 @@ class Dispatcher:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            arrived = self._collect()
             try:
-                self._pass(self._handle(arrived))
+                self._pass(self._handle(self._collect()))
             except Exception:  # noqa: BLE001 - the thread must outlive a fault: the next pass starts from the tables
                 _log.exception("pass failed")
                 self._stopping.wait(TICK_SECONDS)
@@ -150,9 +151,7 @@ class Dispatcher:
                 _log.info("broker connected", session_present=event.session_present)
                 self._reset(event.window)
                 self._hearing_since = self._parts.clock.now()
-                self._look = True
-                with self._parts.database.write() as conn:
-                    pools.want_all_inventories(conn)
+                self._look = self._ask_all = True
             case Down():
                 if self._hearing_since is not None:
                     _log.warning("broker disconnected")
@@ -174,15 +173,22 @@ class Dispatcher:
             with self._parts.database.write() as conn:
                 now = self._parts.clock.now()
                 self._check_time(conn, now)
+                if self._ask_all:
+                    pools.want_all_inventories(conn)
                 if self.connected:
                     self._more = assign_queued(conn, self._parts.sealer, now) >= BATCH
                     answers = answers + self._due(conn, now)
             self._look = self._more
+            self._ask_all = False
         self._outbox.extend(answers)
         self._publish()
 
     def _check_time(self, conn: sa.Connection, now: float) -> None:
         rules = self._parts.rules
+        # The clock was set, the machine slept or this thread stood still: as after a start, launchers may renew first.
+        if abs(now - self._checked_at) > rules.lost_grace / 2:
+            self._serving_since = now
+        self._checked_at = now
         for case in runs.overdue(conn, now, rules, INBOX_BATCH):
             after = expire(
                 case, now, hearing_since=self._hearing_since, serving_since=self._serving_since, rules=rules
@@ -194,6 +200,7 @@ class Dispatcher:
                 )
         for worker in workers.long_offline(conn, now - rules.forget_after, INBOX_BATCH):
             self._parts.desk.part_with(conn, worker.key, now)
+        runs.drop_notices(conn, now - rules.forget_after)
         doubts = runs.unconfirmed(conn, now - CANCEL_DOUBT_SECONDS, Notice.CANCELED)
         for pool, pool_uid in doubts:
             pools.want_inventory(conn, pool, pool_uid, now, not_within=ASK_AGAIN_SECONDS)

@@ -18,6 +18,7 @@ SETTLE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class _Parts:
+    replica: str
     of: int
     got: set[int] = field(default_factory=set)
     workers: set[WorkerKey] = field(default_factory=set)
@@ -31,7 +32,7 @@ class Inventories:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._parts: dict[tuple[str, str, str], _Parts] = {}
+        self._parts: dict[tuple[str, str], _Parts] = {}
 
     def compare(self, conn: sa.Connection, pool: str, message: Inventory, now: float) -> list[Outgoing]:
         """Bring the workers of one part in line; return what strangers among them are told."""
@@ -50,14 +51,17 @@ class Inventories:
 
     def missing(self, conn: sa.Connection, pool: str, message: Inventory, now: float) -> list[WorkerKey]:
         """Return registered workers that a whole inventory lacks; nothing until its last part has come."""
-        source = (pool, message.pool_uid, message.replica)
+        source = (pool, message.pool_uid)
+        if message.part == 1:
+            self._parts[source] = _Parts(message.replica, message.parts)
         parts = self._parts.get(source)
-        if parts is None or message.part == 1 or parts.of != message.parts:
-            parts = self._parts[source] = _Parts(message.parts)
+        if parts is None or (parts.replica, parts.of) != (message.replica, message.parts):
+            return []
         parts.got.add(message.part)
         parts.workers |= {WorkerKey(pool, seen.worker, seen.worker_uid) for seen in message.workers}
         if len(parts.got) < message.parts:
             return []
+        del self._parts[source]
         return [
             worker.key
             for worker in workers.registered_of(conn, pool, message.pool_uid)

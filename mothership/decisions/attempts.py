@@ -31,6 +31,9 @@ REPEATING_FAILURES = frozenset(
 )
 """Failures before the start that lie in the run or the pool's settings: queueing again would only repeat them."""
 
+HEARSAY = frozenset({Reason.NODE_LOST, Reason.EVICTED, Reason.POD_DELETED})
+"""Ends of the Pod object: without an exit code of its containers they don't prove that these ended."""
+
 
 def assign(run: Run, *, pool_uid: str, worker: str, worker_uid: str, assignment: int, now: float) -> Case:
     """Give a queued run to a worker, as a new attempt; the first message is due at once."""
@@ -94,10 +97,18 @@ def finish(case: Case, pod_uid: str | None, outcome: Outcome, now: float, rules:
         case = replace(case, attempt=replace(attempt, worker_outcome=outcome))
     # A vanished Pod object, or word of another Pod, doesn't prove that the granted container ended: on a partitioned
     # node it may work on. Then the lease or the launcher's own report decides.
-    proved = outcome.result is not Result.LOST and pod_uid == attempt.pod_uid
+    proved = _proves_end(outcome) and pod_uid == attempt.pod_uid
     if proved or attempt.report is not None or lease_is_over(attempt, now, rules):
         return _conclude(case, judge(case.attempt), Notice.RELEASED, now)
     return case
+
+
+def _proves_end(outcome: Outcome) -> bool:
+    if outcome.result is Result.LOST:
+        return False
+    # After a failed init container the worker container never starts.
+    ended = "worker" in outcome.exit_codes or outcome.exit_codes.get("init", 0) != 0
+    return ended or outcome.reason not in HEARSAY
 
 
 def _finish_unstarted(case: Case, outcome: Outcome, now: float, rules: Rules) -> Case:

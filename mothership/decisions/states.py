@@ -72,7 +72,8 @@ class Rules:
     late_calls: float = 600
     """After its close an attempt may still deliver its last log lines and its report for this long."""
     forget_after: float = 3600
-    """A worker whose operator is offline for this long is forgotten; it registers again when it is back."""
+    """A worker whose operator is offline for this long is forgotten; it registers again when it is back.
+    What a forgotten worker would still have to be told is dropped after as long."""
 
 
 @dataclass(frozen=True, slots=True)

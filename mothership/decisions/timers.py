@@ -11,7 +11,8 @@ def expire(
     """Close the attempt if its time is over.
 
     `hearing_since` is when the broker connection came up (None while it is down): silence that is our own proves
-    nothing. `serving_since` is when this process began to take calls: launchers get a grace to renew after it.
+    nothing. `serving_since` is when this process began to take calls, or when its clock jumped since: launchers get a
+    grace to renew after it.
     """
     attempt = case.attempt
     if attempt.state is AttemptState.GRANTED:

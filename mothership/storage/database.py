@@ -28,6 +28,8 @@ class Database:
             connect_args={"timeout": 30, "check_same_thread": False},
             pool_size=8,
             max_overflow=64,
+            # An error's text ends up in the log, and the parameters hold the environments of runs.
+            hide_parameters=True,
         )
         sa.event.listen(self._engine, "connect", _configure)
         sa.event.listen(self._engine, "begin", _begin)

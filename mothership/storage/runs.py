@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from mothership.decisions.backoff import PROMPT, RELAXED, delay
 from mothership.decisions.schedule import QueuedRun
 from mothership.decisions.states import Attempt, AttemptState, Case, Notice, Rules, Run, RunState
-from mothership.storage.tables import attempts, history, runs
+from mothership.storage.tables import attempts, history, runs, workers
 
 _RUN_FIELDS = tuple(item.name for item in fields(Run))
 _ATTEMPT_FIELDS = tuple(item.name for item in fields(Attempt))
@@ -219,6 +219,35 @@ def confirm_older(conn: sa.Connection, *, pool: str, worker_uid: str, assignment
             attempts.c.worker_uid == worker_uid,
             attempts.c.assignment < assignment,
             attempts.c.notice.is_not(None),
+        )
+        .values(notice=None, due_at=None, tries=0, occupies=False)
+    )
+
+
+def drop_notices(conn: sa.Connection, gone_before: float) -> None:
+    """Drop the notices of workers that are forgotten and weren't heard since then, once they were sent.
+
+    A forgotten worker that still asks (by repeating run_finished) sets the notice anew, and so gets its answer.
+    """
+    gone = (
+        sa.select(workers.c.worker_uid)
+        .where(
+            workers.c.pool == attempts.c.pool,
+            workers.c.worker == attempts.c.worker,
+            workers.c.worker_uid == attempts.c.worker_uid,
+            workers.c.registered.is_(False),
+            workers.c.seen_at < gone_before,
+        )
+        .exists()
+    )
+    conn.execute(
+        sa.update(attempts)
+        .where(
+            attempts.c.due_at.is_not(None),
+            attempts.c.notice.is_not(None),
+            attempts.c.tries > 0,
+            attempts.c.closed_at < gone_before,
+            gone,
         )
         .values(notice=None, due_at=None, tries=0, occupies=False)
     )

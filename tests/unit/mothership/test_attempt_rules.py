@@ -165,7 +165,27 @@ def test_proved_end_of_a_granted_attempt_is_final(result: Result) -> None:
     assert case.run.state.value == result.value
 
 
-@pytest.mark.parametrize(("pod_uid", "outcome"), [("pod", LOST), (None, LOST), ("other", SUCCEEDED)])
+HEARSAY = [Reason.NODE_LOST, Reason.EVICTED, Reason.POD_DELETED]
+
+
+@pytest.mark.parametrize("codes", [{"worker": 137}, {"worker": 0}, {"init": 1}])
+@pytest.mark.parametrize("reason", HEARSAY)
+def test_exit_code_proves_the_end_of_an_evicted_pod(reason: Reason, codes: dict[str, int]) -> None:
+    """The kubelet has seen the container end, or it never began."""
+    case = finish(granted(), "pod", Outcome(Result.FAILED, reason, "", codes), 1, RULES)
+    assert case.run.state is RunState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("pod_uid", "outcome"),
+    [
+        ("pod", LOST),
+        (None, LOST),
+        ("other", SUCCEEDED),
+        *(("pod", Outcome(Result.FAILED, reason)) for reason in HEARSAY),
+        ("pod", Outcome(Result.FAILED, Reason.NODE_LOST, "", {"init": 0, "launcher-grpc": 0})),
+    ],
+)
 def test_granted_attempt_isnt_lost_while_its_lease_runs(pod_uid: str | None, outcome: Outcome) -> None:
     """A vanished Pod object proves nothing about its container on a partitioned node."""
     case = finish(granted(), pod_uid, outcome, 10, RULES)

@@ -226,6 +226,33 @@ def test_inventory_in_parts_is_judged_when_the_last_has_come(mothership: Any) ->
         assert mothership.deliver(mothership.pool, message) == []
 
 
+def part(number: int, *lines: InventoryWorker, replica: str = "r") -> messages.Inventory:
+    """Return one of two parts of an inventory."""
+    return messages.Inventory(pool_uid="pool-uid", replica=replica, part=number, parts=2, workers=lines)
+
+
+def test_last_part_that_comes_again_is_not_a_whole_inventory(mothership: Any) -> None:  # noqa: ANN401
+    """A worker that came after that inventory isn't missing from it, and nothing is kept for ever."""
+    for number in (1, 2):
+        mothership.deliver(mothership.pool, part(number))
+    mothership.player()
+    mothership.clock.move(11)
+    assert mothership.deliver(mothership.pool, part(2)) == []
+    assert not mothership.desk._inventories._parts
+
+
+def test_parts_of_two_replicas_are_not_one_inventory(mothership: Any) -> None:  # noqa: ANN401
+    """The newest first part counts; what the former replica still sends is none of its parts."""
+    first, second = mothership.player(), mothership.player()
+    mothership.clock.move(11)
+    mothership.deliver(mothership.pool, part(1, line(first), line(second), replica="old"))
+    mothership.deliver(mothership.pool, part(1, line(first), replica="new"))
+    mothership.clock.move(11)
+    assert mothership.deliver(mothership.pool, part(2, replica="old")) == []
+    answers = mothership.deliver(mothership.pool, part(2, line(first), replica="new"))
+    assert [answer.worker_uid for answer in answers] == [second.uid]
+
+
 def test_stranger_in_an_inventory_is_told_to_register(mothership: Any) -> None:  # noqa: ANN401
     """And what it holds is called back, or released if it has ended."""
     stranger = type(mothership.player())(mothership.pool, "pool-uid")

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
+from mothership.decisions.states import Run, RunState
 from mothership.errors import SetupError
 from mothership.logs import redact
-from mothership.storage import pools
+from mothership.storage import pools, runs
 from mothership.storage.database import Database
 from mothership.storage.logs import LogStore
+from mothership.storage.runs import RunRequest
 
 
 def test_database_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -38,6 +41,15 @@ def test_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with database.write(durable=True) as conn:
         assert pools.remembered(conn, "name", "second") == "second"
     database.close()
+
+
+def test_error_of_the_database_does_not_tell_what_was_stored(mothership: Any) -> None:  # noqa: ANN401
+    """It is logged, and a run's environment holds secrets."""
+    run = Run(mothership.trigger(), mothership.pool, RunState.QUEUED, position=0)
+    request = RunRequest(None, ("true",), "image", "image", {"KEY": "hush-hush"})
+    with pytest.raises(IntegrityError) as caught, mothership.database.write() as conn:
+        runs.add_run(conn, run, request, 0.0)
+    assert "hush-hush" not in str(caught.value)
 
 
 def test_what_is_remembered_stays(tmp_path: Path) -> None:
