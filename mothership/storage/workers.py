@@ -78,7 +78,10 @@ def register(
     version: str,
     now: float,
 ) -> Worker:
-    """Store a registration; one that comes again keeps its assignment numbers, its drain and its age."""
+    """Store a registration; one that comes again keeps its assignment numbers, its drain by users and its age.
+
+    Its own draining starts anew: who registers wants runs, and says so again by `worker_state` if it doesn't.
+    """
     known = find(conn, key)
     values: dict[str, Any] = {
         "pool_uid": pool_uid,
@@ -87,6 +90,7 @@ def register(
         "registered": True,
         "available": True,
         "seen_at": now,
+        "draining": False,
     }
     if known is None or not known.registered:
         values["registered_at"] = now

@@ -145,6 +145,16 @@ def test_draining_worker_gets_nothing_until_it_says_otherwise(mothership: Any) -
     assert len(mothership.schedule()) == 1
 
 
+def test_registering_again_ends_a_drain_that_the_worker_had_announced(mothership: Any) -> None:  # noqa: ANN401
+    """An operator that lost its memory registers, and says so again if its worker still drains."""
+    worker = mothership.player()
+    mothership.say(worker, messages.WorkerState, draining=True, drained=False)
+    mothership.trigger()
+    assert mothership.schedule() == []
+    mothership.say(worker, messages.Register, metadata={}, controller_version="1", protocol=1)
+    assert len(mothership.schedule()) == 1
+
+
 def test_unknown_worker_is_forgotten(mothership: Any) -> None:  # noqa: ANN401
     """Its run is queued again and it is listed no more."""
     worker = mothership.player()
