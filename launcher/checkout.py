@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launcher.errors import CheckoutError
 from launcher.git import Git
-from launcher.source_url import checked, is_whole, without_user
+from launcher.source_url import checked, is_whole, split_credentials, without_user
 from protocol.launcher_api import Source
 
 Say = Callable[[str], None]
@@ -73,7 +73,10 @@ def _try_fetch(source: Source, git: Git, *what: str) -> None:
 
 
 def _fetch_once(source: Source, git: Git, *what: str) -> None:
-    git.run("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", source.url, *what)
+    url, entry = split_credentials(source.url)
+    # For the source alone: submodules are named by whoever wrote the commit. Anew each time: git drops refused ones.
+    with git.credentials(entry):
+        git.run("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", url, *what)
 
 
 def _submodules(git: Git, say: Say) -> None:

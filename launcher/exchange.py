@@ -13,7 +13,7 @@ They lie in the workspace's `socket` directory, the one place that both containe
 | `lease`         | `grpc-server` | `counter boot epoch`: hundredths since boot and since 1970 of the last renewal  |
 | `stop`          | `grpc-server` | `stop` or `gone`                                                                |
 | `started`       | executor      | made exclusively before the first command; never removed                        |
-| `alive`         | executor      | a counter, the heartbeat                                                        |
+| `alive`         | executor      | the heartbeat: who of the executor wrote it, and a counter                      |
 | `exit`          | executor      | `result`, `reason`, `code`, `message`, one a line; the run is over              |
 
 Files that are replaced come by rename, so a reader sees the old or the new one. `alive` is rewritten in place: a

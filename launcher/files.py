@@ -1,8 +1,11 @@
-"""The few ways in which the launcher writes files that another process reads."""
+"""The few ways in which the launcher writes and reads files that another process reads and writes."""
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 # The Pod's containers share a group (fsGroup) even when a user's override gives one of them another UID.
 SHARED_DIRECTORY = 0o2770
@@ -10,6 +13,9 @@ SHARED_FILE = 0o660
 PRIVATE_FILE = 0o600
 READ_ONLY_FILE = 0o640
 PROGRAM = 0o755
+
+# Far more than any of the small exchange files holds.
+_LONGEST_TEXT = 64 * 1024
 
 
 def write_whole(path: Path, text: str, mode: int = READ_ONLY_FILE) -> None:
@@ -38,17 +44,32 @@ def make_shared(path: Path, mode: int) -> None:
         path.chmod(mode)
 
 
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file to read it; raise OSError when it isn't a plain one.
+
+    The run's command can put anything in the place of an exchange file: a link would lead to what the launcher's
+    container alone may read, and a pipe would block for ever.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
 def read_text(path: Path) -> str:
-    """Return a file's text, empty when it isn't there."""
+    """Return the text of a small file, empty when it isn't there, no plain file or not readable."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+        with open_plain(path) as stream:
+            return stream.read(_LONGEST_TEXT).decode("utf-8", "replace")
+    except OSError:
         return ""
 
 
 def size_of(path: Path) -> int:
-    """Return a file's size, 0 when it isn't there."""
+    """Return a file's size, 0 when it isn't there or no plain file."""
     try:
-        return path.stat().st_size
-    except FileNotFoundError:
+        found = path.lstat()
+    except OSError:
         return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0

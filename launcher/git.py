@@ -1,13 +1,16 @@
 """Runs the git command line: no prompts, no hooks, no configuration from the repository, in bounded time."""
 
 import os
+import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from launcher.errors import CheckoutError
+from launcher.files import PRIVATE_FILE, write_whole
 from launcher.source_url import without_user
 
 _POLL = 0.1
@@ -45,6 +48,21 @@ class Git:
     def close(self) -> None:
         """Remove what git was configured with."""
         self._scratch.cleanup()
+
+    @contextmanager
+    def credentials(self, entry: str) -> Iterator[None]:
+        """Let git use a line of its credential store, if there is one; files, since everyone can read arguments."""
+        if not entry:
+            yield
+            return
+        store = Path(self._scratch.name) / "credentials"
+        try:
+            write_whole(store, f"{entry}\n", PRIVATE_FILE)
+            self._config.write_text(_global_config(os.environ) + _helper_config(store), encoding="utf-8")
+            yield
+        finally:
+            self._config.write_text(_global_config(os.environ), encoding="utf-8")
+            store.unlink(missing_ok=True)
 
     def run(self, *arguments: str, files_allowed: bool = True) -> str:
         """Return git's output; raise CheckoutError with the end of what it said. No shell is involved."""
@@ -123,8 +141,18 @@ def _global_config(environ: Mapping[str, str]) -> str:
     when it reads the far side of a file:// URL, so it can't be given on the command line.
     """
     own = environ.get("GIT_CONFIG_GLOBAL") or "~/.gitconfig"
-    quoted = own.replace("\\", "\\\\").replace('"', '\\"')
-    return f'[include]\n\tpath = "{quoted}"\n[safe]\n\tdirectory = *\n'
+    return f"[include]\n\tpath = {_quoted(own)}\n[safe]\n\tdirectory = *\n"
+
+
+def _helper_config(store: Path) -> str:
+    """Return a configuration that takes credentials from this file only; the empty helper forgets all before it."""
+    helper = _quoted(f"store --file={shlex.quote(str(store))}")
+    return f"[credential]\n\thelper =\n\thelper = {helper}\n"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _complaint(arguments: Sequence[str], errors: bytes) -> str:

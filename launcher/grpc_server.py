@@ -133,11 +133,12 @@ class Server:
 
     def _renewed(self, renewal: Renewal) -> None:
         """Pass a renewal on to the executor; runs in the lease thread."""
+        if renewal.action is LeaseAction.GONE:
+            self._gone.set()
         if renewal.action is not LeaseAction.CONTINUE and not self._exchange.stop.exists():
             write_whole(self._exchange.stop, stop_text(renewal.action))
             note(f"The mothership says {renewal.action.value}")
         if renewal.action is LeaseAction.GONE:
-            self._gone.set()
             self._woken.set()
             return
         text = lease_text(renewal.counter, renewal.asked_boot, renewal.asked_epoch)

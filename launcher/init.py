@@ -127,11 +127,12 @@ class Preparation:
 
     def _renewed(self, renewal: Renewal) -> None:
         """Note a renewal; runs in the lease thread."""
-        if self._token.value != self._kept_token:
-            self._kept_token = self._token.value
-            write_whole(self._workspace.renewed_token, self._kept_token, PRIVATE_FILE)
         if renewal.action is not LeaseAction.CONTINUE:
             self._ordered = renewal.action
+        token = self._token.value
+        if token != self._kept_token:
+            write_whole(self._workspace.renewed_token, token, PRIVATE_FILE)
+            self._kept_token = token
 
     def _tick(self) -> None:
         """Between two steps: send what was logged, and end when the mothership says so or is away for too long."""

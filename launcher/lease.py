@@ -16,6 +16,8 @@ from protocol.launcher_api import LeaseAction, LeaseAnswer
 # A stop is heard of no sooner than the next renewal, so long leases are renewed more often than they need it.
 LONGEST_INTERVAL = 5.0
 SHORTEST_INTERVAL = 0.2
+# After a renewal that could not be passed on, as on a full disk.
+RETRY_INTERVAL = 1.0
 
 
 def renewal_interval(lease_seconds: int) -> float:
@@ -34,7 +36,10 @@ class Renewal:
 
 
 class LeaseKeeper:
-    """Renews until told otherwise or the attempt is gone; `on_renewed` is called in the keeper's thread each time."""
+    """Renews until told otherwise or the attempt is gone; `on_renewed` is called in the keeper's thread each time.
+
+    When it raises an OSError, the lease is renewed and passed on again soon.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class LeaseKeeper:
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._counter = 0
         self._failures = 0
+        self._unwritten = False
         self._renewed_at = boot_hundredths()
 
     def start(self) -> None:
@@ -90,10 +96,17 @@ class LeaseKeeper:
 
     def _granted(self, answer: LeaseAnswer, boot: int, epoch: int) -> float:
         self._token.renew(answer.run_token)
-        if answer.action is LeaseAction.GONE:
-            self._ended.set()
-        else:
+        if answer.action is not LeaseAction.GONE:
             self._counter += 1
             self._renewed_at = boot
-        self._on_renewed(Renewal(self._counter, boot, epoch, answer.action))
+        try:
+            self._on_renewed(Renewal(self._counter, boot, epoch, answer.action))
+        except OSError as error:
+            if not self._unwritten:
+                note(f"The renewal can't be written: {error.strerror}")
+            self._unwritten = True
+            return RETRY_INTERVAL
+        self._unwritten = False
+        if answer.action is LeaseAction.GONE:
+            self._ended.set()
         return renewal_interval(answer.lease_seconds)

@@ -6,13 +6,14 @@ its way at a time. A chunk whose answer was lost is sent again at the same offse
 
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from launcher.api_client import LauncherApi
 from launcher.clock import wait_before
 from launcher.errors import AnswerError, ApiError, ConflictError, RetryError
 from launcher.exchange import Exchange, parse_number
-from launcher.files import SHARED_FILE, read_text, size_of, write_whole
+from launcher.files import SHARED_FILE, open_plain, read_text, size_of, write_whole
 
 CHUNK = 256 * 1024
 _SMALLEST_CHUNK = 1024
@@ -68,6 +69,8 @@ class LogStream:
         if not self._pace.is_due(self.waiting, time.monotonic(), hurry=hurry):
             return False
         data = self._read()
+        if not data:
+            return False
         try:
             following = self._api.append_log(self._offset, data)
         except ApiError as error:
@@ -89,9 +92,11 @@ class LogStream:
         return True
 
     def _read(self) -> bytes:
-        with self._exchange.spool.open("rb") as spool:
+        """Return the next chunk, empty when the run's command has spoiled the spool meanwhile."""
+        with suppress(OSError), open_plain(self._exchange.spool) as spool:
             spool.seek(self._offset)
             return spool.read(self._chunk)
+        return b""
 
     def _failed(self, error: ApiError, offset: int | None) -> bool:
         self.trouble = error
@@ -107,4 +112,6 @@ class LogStream:
     def _move(self, offset: int) -> None:
         """Go on from where the mothership says."""
         self._offset = offset
-        write_whole(self._exchange.delivered, f"{offset}\n", SHARED_FILE)
+        # On a full disk the offset in memory has to do; a restart without the file costs a repetition.
+        with suppress(OSError):
+            write_whole(self._exchange.delivered, f"{offset}\n", SHARED_FILE)

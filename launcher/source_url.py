@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from urllib.parse import quote, unquote_to_bytes
 
 from launcher.errors import CheckoutError
 from protocol.launcher_api import Source
@@ -14,7 +15,9 @@ _REF = re.compile(r"(?!-)(?!.*\.\.)(?!.*@\{)[^\x00-\x20\x7f~^:?*\[\\]+")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # git hides user information in some of its messages, not in all.
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+# Up to the last @ of the authority: a password may hold one that should have been encoded.
+_USER_INFO = re.compile(r"(?<=://)[^/?#\s]+@")
+_WEB_USER_INFO = re.compile(r"(https?)://([^/?#]*)@(([^/?#@]*).*)")
 
 
 def checked(source: Source) -> Source:
@@ -40,3 +43,21 @@ def is_whole(commit: str) -> bool:
 def without_user(text: str) -> str:
     """Return a text with the user information of every URL in it taken out."""
     return _USER_INFO.sub("", text)
+
+
+def split_credentials(url: str) -> tuple[str, str]:
+    """Return the URL to fetch, and its user information as a line of git's credential store, empty if there is none.
+
+    Only git over HTTP logs in with it: what stands in an ssh URL is no secret.
+    """
+    found = _WEB_USER_INFO.fullmatch(url)
+    if found is None:
+        return url, ""
+    scheme, user_info, rest, host = found.groups()
+    user, _, password = user_info.partition(":")
+    # Without a password an empty one is sent, as for a token that is given in the user's place.
+    return f"{scheme}://{rest}", f"{scheme}://{_encoded(user)}:{_encoded(password)}@{host}"
+
+
+def _encoded(text: str) -> str:
+    return quote(unquote_to_bytes(text), safe="")

@@ -3,6 +3,8 @@
 import signal
 from pathlib import Path
 
+import pytest
+
 from devcluster.cluster import Cluster
 from tests.e2e.harness import Journal, Pool, Shell, make_pool, remove_pool, until
 
@@ -27,16 +29,17 @@ def test_twenty_runs_on_five_workers_each_run_once(
     remove_pool(pool)
 
 
-def test_the_operator_killed_in_mid_burst_loses_nothing(
-    cluster: Cluster, shell: Shell, tmp_path: Path, journal: Journal, pool_name: str
+@pytest.mark.parametrize("part", ["operator", "mothership", "mosquitto", "hookdriver"])
+def test_a_part_killed_in_mid_burst_loses_nothing(
+    cluster: Cluster, shell: Shell, tmp_path: Path, journal: Journal, pool_name: str, part: str
 ) -> None:
     """Kill -9 with runs claimed, starting and running; after a restart each has run once."""
     pool = make_pool(shell, pool_name, tmp_path, size=5)
     runs = _trigger_all(pool, journal)
     until(lambda: len(journal.counts("start")) >= 3, "the burst is under way", 60)
     assert len(journal.counts("end")) < RUNS
-    cluster.component("operator").kill(signal.SIGKILL)
-    cluster.component("operator").start()
+    cluster.component(part).kill(signal.SIGKILL)
+    cluster.component(part).start()
     for run in runs.values():
         pool.await_state(run, "succeeded", 180)
     journal.judge(list(runs))

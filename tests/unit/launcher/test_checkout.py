@@ -1,6 +1,7 @@
 """Checkouts of real repositories with the real git."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from launcher.exits import Exit
 from launcher.git import Git
 from launcher.outcome import terminated
 from protocol.launcher_api import Source
+from tests.unit.launcher.git_server import git_server
 from tests.unit.launcher.repository import Repository
 
 CheckOut = Callable[[Source], str]
@@ -191,3 +193,65 @@ def test_a_project_root_that_leads_out_or_nowhere(project: Path, tmp_path: Path,
     (tmp_path / "x").mkdir()
     with pytest.raises(CheckoutError):
         project_root(project, wanted)
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    ("user", "password", "written"),
+    [
+        ("me", "s3cret", "me:s3cret"),
+        ("me@x", "s3cret/ %:+ü", "me%40x:s3cret%2F%20%25%3A+%C3%BC"),
+        ("me", "s3cret@x", "me:s3cret@x"),
+        ("s3cret", "", "s3cret"),
+    ],
+)
+def test_user_information_is_used_and_shown_to_nobody(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[str],
+    user: str,
+    password: str,
+    written: str,
+) -> None:
+    """Neither to who lists processes (git's trace has the arguments of all of them) nor to the run's commands."""
+    scratch = tmp_path / "scratch of git's"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("no_proxy", "*")
+    trace = tmp_path / "trace"
+    monkeypatch.setenv("GIT_TRACE", str(trace))
+    with git_server(tmp_path, user, password) as address:
+        git = Git(project, time.monotonic() + 30, lambda: None)
+        check_out(Source(f"http://{written}@{address}/origin/.git"), git, project, said.append)
+        assert (project / "infra" / "main.tf").read_text() == "two"
+        left = [path for place in (project, scratch) for path in place.rglob("*") if path.is_file()]
+        assert "git-remote-http" in trace.read_text() or "git remote-http" in trace.read_text()
+        for text in (trace.read_text(), *said, *(path.read_text(errors="replace") for path in left)):
+            assert "s3cret" not in text
+        git.close()
+
+
+def test_refused_credentials_are_said_to_be_refused(
+    project: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every try: git itself drops them after the first."""
+    monkeypatch.setenv("no_proxy", "*")
+    with git_server(repository.path, "me", "right") as address:
+        git = Git(project, time.monotonic() + 30, lambda: None)
+        with pytest.raises(CheckoutError, match="Authentication failed"):
+            check_out(Source(f"http://me:wrong@{address}/.git"), git, project, lambda _: None)
+        git.close()
+
+
+def test_credentials_are_for_their_owner_alone(project: Path) -> None:
+    """Mode 0600, and gone afterwards."""
+    git = Git(project, time.monotonic() + 30, lambda: None)
+    with git.credentials("https://me:s3cret@example.org"):
+        helper = git.run("config", "--get-all", "credential.helper")
+        store = Path(helper.partition("--file=")[2])
+        assert store.stat().st_mode & 0o777 == 0o600
+    assert not store.exists()
+    with pytest.raises(CheckoutError):
+        git.run("config", "--get-all", "credential.helper")
+    git.close()

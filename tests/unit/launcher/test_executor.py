@@ -1,7 +1,9 @@
 """The executor as a real process, under the shells that images have."""
 
+import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -399,3 +401,74 @@ def _alive(pid: str) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def _kill_watcher(main: int) -> None:
+    """Kill the executor's watcher, its first child, as a command of the same user can."""
+    children = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == main:
+            children.append((int(fields[19]), int(place.parent.name)))
+    os.kill(min(children)[1], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("why", ["stop", "lease", "terminated"])
+def test_a_run_whose_watcher_was_killed_still_ends(pod: Pod, shell: str, why: str) -> None:
+    """Main looks for itself, and shows that it lives."""
+    settings = Settings(lost_after=4 if why == "lease" else 60, stop_grace=1)
+    pod.prepare(
+        "trap 'echo told' TERM; touch up; while :; do sleep 0.1; done", "echo never", settings=settings
+    )
+    running = pod.executor(shell)
+    wait_for((pod.workspace.project / "up").exists, "the command")
+    _kill_watcher(running.process.pid)
+    first = pod.exchange.alive.read_text()
+    wait_for(lambda: pod.exchange.alive.read_text() not in ("", first), "another beat")
+    match why:
+        case "stop":
+            order(pod, LeaseAction.STOP)
+        case "terminated":
+            running.terminate()
+    assert running.ended().code == (19 if why == "lease" else 143)
+    assert spool(pod).count("\ntold\n") == 1
+    assert "\nnever\n" not in spool(pod)
+
+
+def test_a_stop_before_the_first_command_needs_no_watcher(pod: Pod, small_shell: str) -> None:
+    """Nor does one between two commands."""
+    pod.prepare("echo x >>journal")
+    pod.exchange.lease.unlink()
+    running = pod.executor(small_shell)
+    wait_for(
+        lambda: pod.exchange.alive.exists() and pod.exchange.alive.read_text(), "the executor's heartbeat"
+    )
+    wait_for((pod.exchange.root / "spool").exists, "the way of the output")
+    _kill_watcher(running.process.pid)
+    order(pod, LeaseAction.STOP)
+    assert running.ended().code == 143
+    assert not (pod.workspace.project / "journal").exists()
+
+
+def test_a_command_is_told_once_to_end(pod: Pod, shell: str) -> None:
+    """For many a tool a second TERM means to drop everything; main and watcher both see the stop."""
+    pod.prepare(
+        "trap 'echo told' TERM; touch up; i=0; while [ $i -lt 30 ]; do sleep 0.1; i=$((i+1)); done",
+        settings=Settings(lease=1, lost_after=60, stop_grace=20),
+    )
+    running = pod.executor(shell)
+    wait_for((pod.workspace.project / "up").exists, "the command")
+    order(pod, LeaseAction.STOP)
+    assert running.ended().code == 143
+    assert spool(pod).count("\ntold\n") == 1
+
+
+def test_the_end_of_a_command_is_noticed_at_once(pod: Pod, shell: str) -> None:
+    """Not only when main looks around the next time, half a second later."""
+    pod.prepare(*["sleep 0.2"] * 8)
+    assert pod.executor(shell).ended().code == 0
+    phases = parse_phases(pod.exchange.phases.read_text())
+    assert sum(phase.seconds for phase in phases) < 3.2

@@ -199,3 +199,27 @@ def test_renewals_that_fail_from_the_start_start_nothing(
     assert worker.ended().code == 19
     assert mothership.tried["lease"] >= 1
     assert not (connected.workspace.project / "journal").exists()
+
+
+def test_a_renewal_that_cannot_be_written_is_tried_again(connected: Pod) -> None:
+    """As on a full disk: once there is room the run goes on."""
+    connected.prepare("echo hello")
+    connected.exchange.lease.unlink()
+    draft = connected.exchange.root / ".lease.new"
+    draft.mkdir()
+    server, worker = connected.launcher("grpc-server"), connected.executor()
+    wait_for(lambda: "can't be written" in server.text(), "the server's word of it")
+    draft.rmdir()
+    assert worker.ended().code == 0
+    assert server.ended().code == 0
+
+
+def test_a_closed_attempt_ends_the_server_even_when_it_cannot_pass_that_on(
+    connected: Pod, mothership: MothershipFake
+) -> None:
+    """The executor ends by the lease then."""
+    server, _ = begun(connected, "echo up; sleep 300")
+    wait_for(lambda: b"\nup\n" in mothership.log, "the command")
+    (connected.exchange.root / ".stop.new").mkdir()
+    mothership.script.action = "gone"
+    assert server.ended().code == 19

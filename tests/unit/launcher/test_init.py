@@ -227,3 +227,20 @@ def test_an_unknown_command_shows_the_usage(connected: Pod) -> None:
     ended = connected.launcher("serve").ended()
     assert ended.code == 2
     assert ended.output.startswith("usage: spacelift-launcher init | grpc-server")
+
+
+def test_a_renewed_token_that_cannot_be_kept_is_kept_later(
+    connected: Pod, mothership: MothershipFake
+) -> None:
+    """As on a full disk."""
+    mothership.script.next_token = "second-token-91ab"
+    mothership.script.failing["details"] = 500
+    draft = connected.workspace.root / "..run-token.new"
+    draft.mkdir()
+    running = connected.launcher("init")
+    wait_for(lambda: "can't be written" in running.text(), "init's word of it")
+    draft.rmdir()
+    wait_for(connected.workspace.renewed_token.exists, "the token")
+    del mothership.script.failing["details"]
+    assert running.ended().code == 0
+    assert connected.workspace.renewed_token.read_text() == "second-token-91ab"

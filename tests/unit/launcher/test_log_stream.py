@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from launcher import log_stream
 from launcher.files import append
 from launcher.log_stream import CHUNK, LogStream
 from tests.unit.launcher.mothership_fake import MothershipFake
@@ -99,4 +100,32 @@ def test_another_process_goes_on_where_the_first_stopped(
     assert flushed(LogStream(api, connected.exchange))
     api.close()
     assert mothership.log == b"init server"
+    assert mothership.calls["logs"] == 2
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_a_spool_replaced_by_a_link_is_not_followed(
+    connected: Pod,
+    stream: LogStream,
+    mothership: MothershipFake,
+    monkeypatch: pytest.MonkeyPatch,
+    seen_before: bool,
+) -> None:
+    """It would make the launcher post its own run token; nor when the change comes between looking and reading."""
+    connected.exchange.spool.symlink_to(connected.credentials / "run-token")
+    if seen_before:
+        monkeypatch.setattr(log_stream, "size_of", lambda _: 100)
+    assert not stream.step(hurry=True)
+    assert mothership.tried["logs"] == 0
+
+
+def test_an_offset_that_cannot_be_written_holds_nothing_up(
+    connected: Pod, stream: LogStream, mothership: MothershipFake
+) -> None:
+    """As on a full disk: the one in memory goes on."""
+    (connected.exchange.root / ".delivered.new").mkdir()
+    for part in (b"first ", b"second"):
+        append(connected.exchange.spool, part)
+        assert flushed(stream)
+    assert mothership.log == b"first second"
     assert mothership.calls["logs"] == 2
