@@ -48,7 +48,9 @@ tools: venv ## Build the local control plane's programs (about 5 minutes the fir
 	@$(CLUSTER) tools
 
 .PHONY: test
-test: check tools ## The fast tier, then integration and end-to-end tests on the local cluster
+test: lint ## Lint, then all tests, end-to-end ones on the local cluster
+	@$(CLUSTER) tools --for-tests
+	@$(MAKE) --no-print-directory unit
 	@echo "==> integration and end-to-end tests on the local cluster"
 	@$(BIN)/python -m pytest -v tests/integration tests/e2e
 

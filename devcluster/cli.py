@@ -71,8 +71,10 @@ def _bare(text: str) -> str:
     return text.upper().removeprefix("SIG")
 
 
-def _tools(_root: Path, _parsed: argparse.Namespace) -> int:
+def _tools(_root: Path, parsed: argparse.Namespace) -> int:
     prerequisites.provide(COMPONENTS, _show)
+    if parsed.for_tests:
+        prerequisites.provide_for_tests(_show)
     print(build.tools(_show))
     return 0
 
@@ -140,8 +142,11 @@ def _parser() -> argparse.ArgumentParser:
             default=[],
             help="a directory that containers may write",
         )
+    tools = commands.add_parser(
+        "tools", parents=[where], help="build the control plane's programs and install what is missing"
+    )
+    tools.add_argument("--for-tests", action="store_true", help="what single tests need, too")
     for name, text in (
-        ("tools", "build the control plane's programs and install what is missing"),
         ("down", "stop it and remove everything"),
         ("env", "print `export NAME=value` lines"),
         ("status", "show its processes"),

@@ -33,6 +33,12 @@ REQUIREMENTS = (
         "openssl", "openssl", "keys and certificate requests, as users make them", frozenset({"mothership"})
     ),
 )
+FOR_TESTS = (
+    Requirement("curl", "curl", "hooks are asked as a user would", frozenset()),
+    Requirement("busybox", "busybox-static", "the executor runs in the smallest of images", frozenset()),
+    Requirement("proot", "proot", "the process node where user namespaces are refused", frozenset()),
+)
+"""What single tests need beyond that; without it they are skipped."""
 INSTALL = {"apt-get": "apt-get install -y", "dnf": "dnf install -y", "brew": "brew install"}
 # A package's service does not start when this file says so (Debian policy, invoke-rc.d): the cluster runs its own broker.
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -58,6 +64,18 @@ def provide(components: Collection[str], say: Say) -> None:
     still = [need for need in missing if not find(need.command)]
     if still:
         raise ClusterError(explanation(still, managers=[name for name in INSTALL if shutil.which(name)]))
+
+
+def provide_for_tests(say: Say) -> None:
+    """Install what single tests need, where that is possible; say which are skipped otherwise."""
+    missing = [need for need in FOR_TESTS if not find(need.command)]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        packages = [need.package for need in missing]
+        say(f"installing {', '.join(packages)} with apt-get")
+        _apt_install(packages, say)
+    for need in FOR_TESTS:
+        if not find(need.command):
+            say(f"tests are skipped without {need.command}: {need.why}")
 
 
 def explanation(missing: Collection[Requirement], *, managers: Collection[str]) -> str:
