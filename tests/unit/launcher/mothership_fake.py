@@ -66,6 +66,8 @@ class MothershipFake:
         self.streams: set[str] = set()
         self.encodings: Counter[str] = Counter()
         self.token = TOKEN
+        self.former_token: str | None = None
+        """Valid until the new one is used for the first time: the answer that carried it may be on its way."""
         self.granted_to: str | None = None
         self.lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -95,7 +97,10 @@ class MothershipFake:
                 return None
             if call in self.script.failing:
                 return self.script.failing[call], {"error": f"told to fail {call}"}
-            if handler.headers["Authorization"] != f"Bearer {self.token}":
+            shown = handler.headers["Authorization"]
+            if shown == f"Bearer {self.token}":
+                self.former_token = None
+            elif self.former_token is None or shown != f"Bearer {self.former_token}":
                 return 401, {"error": "unknown run token"}
             self.calls[call] += 1
         return {
@@ -120,6 +125,7 @@ class MothershipFake:
     def _lease(self, _: BaseHTTPRequestHandler, __: bytes) -> tuple[int, Json]:
         with self.lock:
             if self.script.next_token:
+                self.former_token = self.token
                 self.token, self.script.next_token = self.script.next_token, None
             return 200, {
                 "action": self.script.action,
