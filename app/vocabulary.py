@@ -88,7 +88,7 @@ CONNECTION_ANNOTATION: Final = "workers.spacelift.io/connection"
 SCHEMA_REVISION_ANNOTATION: Final = "workers.spacelift.io/schema-revision"
 """On the CRDs: the revision of their schemas. The agent claims nothing when the ledger would be pruned."""
 
-SCHEMA_REVISION: Final = "1"
+SCHEMA_REVISION: Final = "2"
 """The schema revision that this operator was written for."""
 
 # --- Finalizers and controllers --------------------------------------------------------------------------------
@@ -114,7 +114,13 @@ FOREGROUND_FINALIZER: Final = "foregroundDeletion"
 # --- Conditions ------------------------------------------------------------------------------------------------
 
 READY_CONDITION: Final = "Ready"
-"""Of a pool: True while its connection to the mothership stands."""
+"""Of a pool: its connection to the mothership stands. Of a Worker: it takes runs, or carries one out."""
+
+CREDENTIALS_CONDITION: Final = "CredentialsValid"
+"""Of a pool: token and private key can be used."""
+
+LAST_RUN_CONDITION: Final = "LastRunSucceeded"
+"""Of a Worker: how the last run with a verdict ended. Absent before the first."""
 
 CONNECTION_READY: Final = "Ready"
 """``state`` of the connection annotation that makes the condition Ready true."""
@@ -125,8 +131,32 @@ CONNECTION_CONNECTING: Final = "Connecting"
 CONNECTION_CREDENTIALS_INVALID: Final = "CredentialsInvalid"
 """``state``: token or private key are missing, malformed or expired."""
 
+CONNECTION_UNREGISTERED: Final = "CannotRegister"
+"""``state``: no connection came about in as many tries as the pool allows; more follow."""
+
+AUTO_REGISTRATION_REASON: Final = "AutoRegistrationUnavailable"
+"""Reason: the pool names neither token nor private key, and this operator can't register pools by itself."""
+
+CONNECTING_REASON: Final = "Connecting"
+"""Reason: the credentials are good, the first connection is being made."""
+
 CONNECTION_PENDING_REASON: Final = "ConnectionPending"
 """Reason of the condition while the agent hasn't said anything about the pool yet."""
+
+WORKER_PENDING_REASON: Final = "RegistrationPending"
+"""Reason of a Worker's Ready: the mothership doesn't know it yet."""
+
+WORKER_REGISTERED_REASON: Final = "Registered"
+"""Reason of a Worker's Ready: the mothership gives it runs."""
+
+WORKER_DRAINED_REASON: Final = "Drained"
+"""Reason of a Worker's Ready: it takes no more runs, by the mothership's or the pool's wish."""
+
+WORKER_DEREGISTERING_REASON: Final = "Deregistering"
+"""Reason of a Worker's Ready: it is going away, the mothership is being told."""
+
+WORKER_GONE_REASON: Final = "Deregistered"
+"""Reason of a Worker's Ready: the mothership has forgotten it."""
 
 CONDITION_TRUE: Final = "True"
 """Status of a condition that holds."""
@@ -163,6 +193,24 @@ SCHEMA_TOO_OLD_EVENT: Final = "SchemaRevisionMismatch"
 DEREGISTRATION_UNCONFIRMED_EVENT: Final = "DeregistrationUnconfirmed"
 """Warning on a Worker: it was let go although the mothership couldn't be told in time."""
 
+SETTING_IGNORED_EVENT: Final = "SettingIgnored"
+"""Warning on a pool: a field of its spec has no effect on this pool."""
+
+WORKER_DRAINING_EVENT: Final = "WorkerDraining"
+"""Normal, on a Worker: it takes no more runs."""
+
+WORKER_UNDRAINED_EVENT: Final = "WorkerUndrained"
+"""Normal, on a Worker: it takes runs again."""
+
+RUN_STARTED_EVENT: Final = "RunStarted"
+"""Normal, on a Worker: the run's worker container runs."""
+
+RUN_FAILED_EVENT: Final = "RunFailed"
+"""Warning on a Worker: its run failed or was lost, with the reason."""
+
+RUN_RELEASED_EVENT: Final = "RunReleased"
+"""Normal, on a Worker: the mothership stored the result, the worker is free."""
+
 RUN_SCHEDULED_EVENT: Final = "RunScheduled"
 """Normal, on a Worker: a run was claimed for it."""
 
@@ -170,7 +218,7 @@ RUN_REJECTED_EVENT: Final = "RunRejected"
 """Warning on a Worker: a scheduled run was refused, with the reason."""
 
 RUN_FINISHED_EVENT: Final = "RunFinished"
-"""Normal, on a Worker: its run has a verdict."""
+"""Normal, on a Worker: its run succeeded, was stopped or was canceled."""
 
 POD_REFUSED_EVENT: Final = "RunPodRefused"
 """Warning on a Worker: the API server doesn't admit the run Pod, with the API's own text."""
@@ -263,6 +311,25 @@ LAUNCHER_COMMAND: Final = "/usr/bin/spacelift-launcher"
 EXECUTOR_COMMAND: Final = "/opt/spacelift/binaries/spacelift-worker"
 """The executor that init put in place for the worker container."""
 
+RESERVED_PREFIX: Final = "workers.spacelift.io/"
+"""Prefix of labels and annotations that only the operator may set on a run Pod."""
+
+RESERVED_CONTAINERS: Final = (INIT_CONTAINER, GRPC_CONTAINER, WORKER_CONTAINER)
+"""Names that containers of the user can't have."""
+
+RESERVED_VARIABLES: Final = (
+    "SPACELIFT_RUN_ID",
+    "SPACELIFT_RUN_STAGE",
+    "SPACELIFT_RUN_SEQUENCE",
+    "SPACELIFT_POD_UID",
+    "SPACELIFT_POD_NAME",
+    "SPACELIFT_WORKER_ID",
+    "SPACELIFT_WORKER_POOL_ID",
+    "SPACELIFT_CREDENTIALS_DIR",
+    "SPACELIFT_CUSTOM_BINARIES_PATH",
+)
+"""Variables that the operator sets in its own containers; the user's ``env`` can't."""
+
 # Keys of the run Secret.
 SECRET_RUN_TOKEN: Final = "run-token"  # noqa: S105 - the name of a key, not its value
 """Bearer token of one attempt."""
@@ -280,6 +347,21 @@ SECRET_WORKSPACE_KEY: Final = "workspace-key"  # noqa: S105 - the name of a key
 
 DEFAULT_POOL_SIZE: Final = 1
 """``spec.poolSize`` of a pool that doesn't say; also the default of the CRD."""
+
+DEFAULT_RUNNER_IMAGE: Final = "public.ecr.aws/spacelift/runner-terraform:latest"
+"""Runner image of a run that names none, in a pool without ``defaultRunnerImage``."""
+
+DEFAULT_ANSIBLE_RUNNER_IMAGE: Final = "public.ecr.aws/spacelift/runner-ansible:latest"
+"""The same for a run of the tool ``ansible``."""
+
+ANSIBLE_TOOL: Final = "ansible"
+"""``tool`` of a scheduled run that takes the Ansible runner image by default."""
+
+DEFAULT_FAILED_HISTORY: Final = 5
+"""Failed Pods kept in a pool with neither limit nor time for them."""
+
+DEFAULT_MQTT_RETRIES: Final = 5
+"""Failed tries of a pool's first connection until it counts as unable to register."""
 
 DEFAULT_ACTIVE_DEADLINE_SECONDS: Final = 4200
 """70 minutes, the documented deadline of a run Pod."""
