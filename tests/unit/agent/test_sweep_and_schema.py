@@ -85,7 +85,7 @@ def crds(*revisions_: str | None) -> FakeApi:
 
 def test_nothing_is_claimed_before_the_crds_were_read() -> None:
     """The first answer must be there."""
-    check = SchemaCheck(crds("1", "1"))
+    check = SchemaCheck(crds("2", "2"))
     assert not check.ok()
     assert check.refresh()
     assert check.ok()
@@ -95,9 +95,9 @@ def test_nothing_is_claimed_before_the_crds_were_read() -> None:
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        (("1", None), "no annotation"),
-        (("2", "1"), "schema revision 2, this operator needs 1"),
-        (("1",), "not installed"),
+        (("2", None), "no annotation"),
+        (("1", "2"), "schema revision 1, this operator needs 2"),
+        (("2",), "not installed"),
         ((), "not installed"),
     ],
 )
@@ -111,14 +111,14 @@ def test_other_crds_are_named_with_what_mends_it(found: tuple[str | None, ...], 
 
 def test_a_minor_revision_is_no_other_schema() -> None:
     """Fields were added; ours are kept."""
-    check = SchemaCheck(crds("1.3", "1"))
+    check = SchemaCheck(crds("2.3", "2"))
     check.refresh()
     assert check.ok()
 
 
 def test_an_api_that_cannot_be_asked_changes_nothing() -> None:
     """What was read before still holds."""
-    api = crds("1", "1")
+    api = crds("2", "2")
     check = SchemaCheck(api)
     check.refresh()
 
