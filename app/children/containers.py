@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.children.environment import launcher_environment, merged_environment, worker_environment
+from app.children.mounts import merged_mounts
+from app.children.pod_settings import is_given
+from app.children.security import container_security_context
 from app.vocabulary import (
     EXECUTOR_COMMAND,
     GRPC_CONTAINER,
     INIT_CONTAINER,
     LAUNCHER_COMMAND,
-    RUN_USER_ID,
     WORKER_CONTAINER,
 )
 
@@ -20,72 +22,61 @@ if TYPE_CHECKING:
     from app.children.volumes import RunVolumes
     from app.contract.fields import JsonObject
 
-_PASSED_ON = ("envFrom", "resources", "imagePullPolicy")
-"""Settings of a container that are copied as they are."""
 
-
-def init_container(order: RunPodOrder, settings: Settings, volumes: RunVolumes) -> JsonObject:
+def init_container(order: RunPodOrder, pod: Settings, volumes: RunVolumes) -> JsonObject:
     """Return the init container that claims the start and prepares the workspace."""
     container = {
         "name": INIT_CONTAINER,
-        "image": _launcher_image(order, settings),
+        "image": _launcher_image(order, pod),
         "command": [LAUNCHER_COMMAND],
         "args": ["init"],
         "env": launcher_environment(order),
         "volumeMounts": volumes.init_mounts(),
     }
-    return _with_overrides(container, settings, "initContainer")
+    return _with_overrides(container, pod, "initContainer")
 
 
-def grpc_container(order: RunPodOrder, settings: Settings, volumes: RunVolumes) -> JsonObject:
+def grpc_container(order: RunPodOrder, pod: Settings, volumes: RunVolumes) -> JsonObject:
     """Return the container that streams logs, renews the lease and carries the stop signal."""
     container = {
         "name": GRPC_CONTAINER,
-        "image": _launcher_image(order, settings),
+        "image": _launcher_image(order, pod),
         "command": [LAUNCHER_COMMAND],
         "args": ["grpc-server"],
         "env": launcher_environment(order),
         "volumeMounts": volumes.grpc_mounts(),
     }
-    return _with_overrides(container, settings, "grpcServerContainer")
+    return _with_overrides(container, pod, "grpcServerContainer")
 
 
-def worker_container(order: RunPodOrder, settings: Settings, volumes: RunVolumes) -> JsonObject:
+def worker_container(order: RunPodOrder, pod: Settings, volumes: RunVolumes) -> JsonObject:
     """Return the container that runs the run's commands in the runner image."""
     container = {
         "name": WORKER_CONTAINER,
         "image": order.runner_image,
         "command": [EXECUTOR_COMMAND],
-        "env": worker_environment(order, settings.text("customBinariesPath")),
+        "env": worker_environment(order, pod.text("customBinariesPath")),
         "volumeMounts": volumes.worker_mounts(),
     }
-    return _with_overrides(container, settings, "workerContainer")
+    return _with_overrides(container, pod, "workerContainer")
 
 
-def _launcher_image(order: RunPodOrder, settings: Settings) -> str:
-    return settings.text("launcherImage") or order.launcher_image
+def _launcher_image(order: RunPodOrder, pod: Settings) -> str:
+    return pod.text("launcherImage") or order.launcher_image
 
 
-def _with_overrides(container: JsonObject, pod_settings: Settings, section: str) -> JsonObject:
-    settings = pod_settings.section(section)
-    passed_on = {key: value for key in _PASSED_ON if (value := settings.given(key)) is not None}
+def _with_overrides(container: JsonObject, pod: Settings, section: str) -> JsonObject:
+    """Return the container with the user's settings for it, from ``spec.pod.<section>``."""
+    settings = pod.section(section)
+    users = {
+        "envFrom": settings.objects("envFrom"),
+        "resources": settings.dense("resources"),
+        "imagePullPolicy": settings.text("imagePullPolicy"),
+    }
     return {
         **container,
-        **passed_on,
-        "env": merged_environment(container["env"], settings.objects("env")),
-        "volumeMounts": container["volumeMounts"] + settings.objects("volumeMounts"),
-        "securityContext": {
-            **_default_security_context(pod_settings.mapping("securityContext")),
-            **settings.mapping("securityContext"),
-        },
-    }
-
-
-def _default_security_context(of_pod: JsonObject) -> JsonObject:
-    """Return the restricted defaults, less what the user set for the whole Pod, which a container's would hide."""
-    identity = {"runAsUser": RUN_USER_ID, "runAsGroup": RUN_USER_ID, "runAsNonRoot": True}
-    return {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        **{key: value for key, value in identity.items() if key not in of_pod},
+        **{key: value for key, value in users.items() if is_given(value)},
+        "env": merged_environment(container["env"], settings.items("env")),
+        "volumeMounts": merged_mounts(container["volumeMounts"], settings),
+        "securityContext": container_security_context(pod, settings),
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.vocabulary import CREDENTIALS_PATH
+from app.vocabulary import CREDENTIALS_PATH, RESERVED_VARIABLES
 
 if TYPE_CHECKING:
     from app.children.order import RunPodOrder
+    from app.children.pod_settings import Settings
     from app.contract.fields import JsonObject
 
 
@@ -25,20 +26,25 @@ def launcher_environment(order: RunPodOrder) -> list[JsonObject]:
 
 
 def worker_environment(order: RunPodOrder, custom_binaries_path: str | None) -> list[JsonObject]:
-    """Return the variables of ``worker``: no more than the run's own commands may know."""
+    """Return the variables of ``worker``: no more than the run's own commands may know.
+
+    The executor puts the custom path before the launcher's binaries, and both before the image's own ``PATH``,
+    which can't be written here: nobody knows it before the container starts.
+    """
     variables = _run_environment(order)
     if custom_binaries_path is not None:
         variables.append(_variable("SPACELIFT_CUSTOM_BINARIES_PATH", custom_binaries_path))
     return variables
 
 
-def merged_environment(own: list[JsonObject], users: list[JsonObject]) -> list[JsonObject]:
-    """Return our variables followed by the user's, except those of the same name.
+def merged_environment(own: list[JsonObject], users: list[Settings]) -> list[JsonObject]:
+    """Return our variables followed by the user's, except those of reserved names, which the CRD refuses.
 
     Ours stand first so that the user's may refer to them, and win because the start claim depends on them.
     """
-    names = {variable["name"] for variable in own}
-    return own + [variable for variable in users if variable.get("name") not in names]
+    return own + [
+        variable.values for variable in users if variable.needed_text("name") not in RESERVED_VARIABLES
+    ]
 
 
 def _run_environment(order: RunPodOrder) -> list[JsonObject]:

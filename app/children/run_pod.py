@@ -2,6 +2,7 @@
 
 Called by the Worker hook in phase Scheduled, and by the agent when it asks the API server (dry run) why such a
 Pod isn't there. Everything in ``spec.pod`` of the pool is honoured; what is null or empty counts as not given.
+The default runner images are the exception: the agent chose the image when it claimed the run.
 """
 
 from __future__ import annotations
@@ -9,116 +10,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.children.containers import grpc_container, init_container, worker_container
-from app.children.order import RunPodOrder, run_pod_name
-from app.children.pod_settings import Settings
+from app.children.metadata import pod_metadata
+from app.children.pod_fields import copied_fields, deadline
+from app.children.pod_settings import read_settings
+from app.children.security import pod_security_context
+from app.children.user_containers import user_containers
 from app.children.volumes import run_volumes
-from app.vocabulary import (
-    ASSIGNMENT_LABEL,
-    DEFAULT_ACTIVE_DEADLINE_SECONDS,
-    POD_KIND,
-    POOL_LABEL,
-    POOL_NAME_ANNOTATION,
-    RUN_LABEL,
-    RUN_USER_ID,
-    SEQUENCE_LABEL,
-    STAGE_LABEL,
-    VERDICT_FINALIZER,
-    WORKER_LABEL,
-)
+from app.vocabulary import POD_KIND
 
 if TYPE_CHECKING:
+    from app.children.order import RunPodOrder
+    from app.children.pod_settings import Settings
     from app.contract.fields import JsonObject
 
-_PASSED_ON = (
-    "terminationGracePeriodSeconds",
-    "serviceAccountName",
-    "automountServiceAccountToken",
-    "imagePullSecrets",
-    "nodeSelector",
-    "nodeName",
-    "affinity",
-    "schedulerName",
-    "tolerations",
-    "hostAliases",
-    "dnsConfig",
-    "dnsPolicy",
-    "runtimeClassName",
-    "topologySpreadConstraints",
-)
-"""Fields of ``spec.pod`` that mean the same in a Pod's spec and are copied as they are."""
 
+def build_run_pod(
+    order: RunPodOrder, pod_settings: JsonObject, *, native_sidecars: bool = False
+) -> JsonObject:
+    """Return the run Pod of `order` with the pool's ``spec.pod``.
 
-def build_run_pod(order: RunPodOrder, pod_settings: JsonObject) -> JsonObject:
-    """Return the run Pod; raise PodSettingsError when the settings have an impossible shape."""
-    settings = Settings(pod_settings, "pod")
+    `native_sidecars`: sidecars become init containers that restart, which the kubelet ends with the run.
+    Raises PodSettingsError, with the field's path, when no Pod can be built from the settings.
+    """
+    pod = read_settings(pod_settings)
     return {
         "apiVersion": "v1",
         "kind": POD_KIND,
-        "metadata": _metadata(order, settings),
-        "spec": _spec(order, settings),
+        "metadata": pod_metadata(order, pod),
+        "spec": _spec(order, pod, native_sidecars=native_sidecars),
     }
 
 
-def _metadata(order: RunPodOrder, settings: Settings) -> JsonObject:
+def _spec(order: RunPodOrder, pod: Settings, *, native_sidecars: bool) -> JsonObject:
+    volumes = run_volumes(pod, order.secret_name)
+    users = user_containers(pod, native_sidecars=native_sidecars)
     return {
-        "name": run_pod_name(order.run_id, order.stage, order.sequence),
-        "namespace": order.namespace,
-        # Ours win: agent and hook know the attempt by these labels.
-        "labels": {**settings.mapping("labels"), **_labels(order)},
-        "annotations": {**settings.mapping("annotations"), POOL_NAME_ANNOTATION: order.pool_name},
-        "finalizers": [VERDICT_FINALIZER],
-        "ownerReferences": [_secret_reference(order)],
-    }
-
-
-def _labels(order: RunPodOrder) -> dict[str, str]:
-    return {
-        RUN_LABEL: order.run_id,
-        WORKER_LABEL: order.worker_ulid,
-        POOL_LABEL: order.pool_ulid,
-        STAGE_LABEL: order.stage,
-        SEQUENCE_LABEL: str(order.sequence),
-        ASSIGNMENT_LABEL: str(order.assignment),
-    }
-
-
-def _secret_reference(order: RunPodOrder) -> JsonObject:
-    """Return a second owner: foreground deletion of the pool then leaves the Pod to the verdict."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "name": order.secret_name,
-        "uid": order.secret_uid,
-        "controller": False,
-    }
-
-
-def _spec(order: RunPodOrder, settings: Settings) -> JsonObject:
-    volumes = run_volumes(settings, order.secret_name)
-    passed_on = {key: value for key in _PASSED_ON if (value := settings.given(key)) is not None}
-    deadline = settings.given("activeDeadlineSeconds")
-    return {
-        **passed_on,
+        **copied_fields(pod),
         "restartPolicy": "Never",
-        "activeDeadlineSeconds": DEFAULT_ACTIVE_DEADLINE_SECONDS if deadline is None else deadline,
-        "securityContext": _security_context(settings),
+        "activeDeadlineSeconds": deadline(pod),
+        "securityContext": pod_security_context(pod),
         "volumes": volumes.to_pod(),
         "initContainers": [
-            *settings.objects("customInitContainers"),
-            init_container(order, settings, volumes),
+            *users.before_init,
+            init_container(order, pod, volumes),
+            *users.native_sidecars,
         ],
         "containers": [
-            grpc_container(order, settings, volumes),
-            worker_container(order, settings, volumes),
-            *settings.objects("additionalSidecarContainers"),
+            grpc_container(order, pod, volumes),
+            worker_container(order, pod, volumes),
+            *users.beside_worker,
         ],
-    }
-
-
-def _security_context(settings: Settings) -> JsonObject:
-    """Return what holds for every container; user and group are set on ours alone, so that sidecars keep theirs."""
-    return {
-        "fsGroup": RUN_USER_ID,
-        "seccompProfile": {"type": "RuntimeDefault"},
-        **settings.mapping("securityContext"),
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.children.names import check_names
 from app.children.pod_settings import Settings
 from app.contract.fields import JsonObject
-from app.errors import PodSettingsError
 from app.vocabulary import (
     BINARIES_CACHE_PATH,
     BINARIES_CACHE_VOLUME,
@@ -64,28 +64,38 @@ class RunVolumes:
         ]
 
 
-def run_volumes(settings: Settings, secret_name: str) -> RunVolumes:
-    """Return the volumes of a run whose credentials are in the Secret `secret_name`."""
-    return RunVolumes(
-        workspace=_special_volume(settings, "workspaceVolume", WORKSPACE_VOLUME),
-        binaries_cache=_special_volume(settings, "binariesCacheVolume", BINARIES_CACHE_VOLUME),
+def run_volumes(pod: Settings, secret_name: str) -> RunVolumes:
+    """Return the volumes of a run whose credentials are in the Secret `secret_name`.
+
+    Raises PodSettingsError when two volumes would have one name.
+    """
+    volumes = RunVolumes(
+        workspace=_special_volume(pod, "workspaceVolume", WORKSPACE_VOLUME),
+        binaries_cache=_special_volume(pod, "binariesCacheVolume", BINARIES_CACHE_VOLUME),
         credentials={
             "name": CREDENTIALS_VOLUME,
             "secret": {"secretName": secret_name, "defaultMode": CREDENTIALS_MODE, "optional": False},
         },
-        extra=settings.objects("volumes"),
+        extra=pod.objects("volumes"),
     )
+    _check_names(pod, volumes)
+    return volumes
 
 
-def _special_volume(settings: Settings, key: str, default_name: str) -> JsonObject:
-    volume = settings.mapping(key)
-    if not volume:
-        return {"name": default_name, "emptyDir": {}}
-    name = volume.get("name") or default_name
-    if name == CREDENTIALS_VOLUME:
-        raise PodSettingsError(f"{settings.path}.{key}.name", f"must not be {CREDENTIALS_VOLUME}")
+def _special_volume(pod: Settings, key: str, default_name: str) -> JsonObject:
+    volume = pod.section(key)
     # The user's own name stays: their sidecars may mount the volume by it.
-    return {**volume, "name": name}
+    name = volume.text("name") or default_name
+    source = {field: value for field, value in volume.values.items() if field != "name"}
+    return {"name": name, **(source or {"emptyDir": {}})}
+
+
+def _check_names(pod: Settings, volumes: RunVolumes) -> None:
+    special = [
+        Settings(volumes.workspace, f"{pod.path}.workspaceVolume"),
+        Settings(volumes.binaries_cache, f"{pod.path}.binariesCacheVolume"),
+    ]
+    check_names([*special, *pod.items("volumes")], [CREDENTIALS_VOLUME], "volume")
 
 
 def _mount(

@@ -7,10 +7,12 @@ status: that is the agent's alone.
 from __future__ import annotations
 
 from app.children.order import RunPodOrder
+from app.children.revision import read_revision
 from app.children.run_pod import build_run_pod
 from app.contract.fields import JsonObject
 from app.contract.requests import CustomizeRequest, DecoratorRequest
 from app.contract.responses import CustomizeResponse, DecoratorResponse, RelatedRule
+from app.errors import PodSettingsError
 from app.reconcile.letting_go import may_go
 from app.reconcile.worker_view import PodView, RunView, WorkerView, view_pod, view_worker
 from app.vocabulary import (
@@ -65,7 +67,7 @@ def run_pod_of(worker_object: JsonObject, revision: JsonObject) -> JsonObject | 
 
 def _desired(worker: WorkerView, pods: list[PodView], revisions: dict[str, JsonObject]) -> list[JsonObject]:
     kept = [_as_it_is(worker, pod) for pod in pods if not may_go(pod, worker)]
-    scheduled = _scheduled_pod(worker, revisions)
+    scheduled = _wished_pod(worker, revisions)
     # A Pod of that name is there already, in whatever state: the name can't be used twice.
     if scheduled is None or any(pod.name == scheduled["metadata"]["name"] for pod in pods):
         return kept
@@ -81,23 +83,30 @@ def _as_it_is(worker: WorkerView, pod: PodView) -> JsonObject:
     }
 
 
+def _wished_pod(worker: WorkerView, revisions: dict[str, JsonObject]) -> JsonObject | None:
+    """Return the Pod of a scheduled run, or None when there is none to ask for or its settings make none.
+
+    An error would hold up the Worker's other Pods and end nothing. The agent, which builds the same Pod for its
+    dry run, finds the same error and makes it the run's verdict.
+    """
+    try:
+        return _scheduled_pod(worker, revisions)
+    except PodSettingsError:
+        return None
+
+
 def _scheduled_pod(worker: WorkerView, revisions: dict[str, JsonObject]) -> JsonObject | None:
     """Return the Pod of a run in phase Scheduled; from Starting on a missing Pod is a verdict, not a wish."""
     run = worker.run
     if run is None or run.phase != PHASE_SCHEDULED or not worker.readable:
         return None
-    settings = _pod_settings(revisions.get(run.settings))
+    revision = revisions.get(run.settings)
     order = _order(worker, run)
-    if settings is None or order is None:
+    # The revision may not have reached Metacontroller's cache yet.
+    if revision is None or order is None:
         return None
-    return build_run_pod(order, settings)
-
-
-def _pod_settings(revision: JsonObject | None) -> JsonObject | None:
-    """Return the frozen ``spec.pod``, or None while the revision hasn't reached Metacontroller's cache."""
-    data = revision.get("data") if revision is not None else None
-    pod = data.get("pod") if isinstance(data, dict) else None
-    return pod if isinstance(pod, dict) else None
+    settings = read_revision(revision)
+    return build_run_pod(order, settings.pod, native_sidecars=settings.native_sidecars)
 
 
 def _order(worker: WorkerView, run: RunView) -> RunPodOrder | None:

@@ -1,7 +1,6 @@
 """Errors become JSON with a status that Metacontroller and people understand.
 
 HookRequestError   400 InvalidRequest       the body isn't a hook call; the field is named
-PodSettingsError   400 InvalidPodSettings   the pool's settings can't become a Pod; the field is named
 HTTPException      its own status           unknown path, wrong method, body too large
 anything else      500 InternalError        logged with its traceback, answered without it
 """
@@ -12,7 +11,7 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from app.errors import HookRequestError, PodSettingsError
+from app.errors import HookRequestError
 from app.web.answers import error_answer
 
 _log = structlog.get_logger("web")
@@ -21,7 +20,6 @@ _log = structlog.get_logger("web")
 def register_error_handlers(app: Flask) -> None:
     """Install the table above on `app`."""
     app.register_error_handler(HookRequestError, _invalid_request)
-    app.register_error_handler(PodSettingsError, _invalid_pod_settings)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _internal_error)
 
@@ -29,11 +27,6 @@ def register_error_handlers(app: Flask) -> None:
 def _invalid_request(error: HookRequestError) -> Response:
     _log.warning("hook request refused", path=request.path, field=error.field, message=error.message)
     return error_answer(400, "InvalidRequest", error.message, error.field)
-
-
-def _invalid_pod_settings(error: PodSettingsError) -> Response:
-    _log.warning("pod settings refused", path=request.path, field=error.field, message=error.message)
-    return error_answer(400, "InvalidPodSettings", error.message, error.field)
 
 
 def _http_error(error: HTTPException) -> Response:

@@ -1,106 +1,167 @@
-"""Facts about the run Pod. The golden files beside this one show it whole."""
+"""Facts about the parts of a run Pod. The golden files beside this one show it whole."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from app.children.order import RunPodOrder, run_pod_name
-from app.children.run_pod import build_run_pod
-from app.errors import PodSettingsError
-from tests.unit.builders import POOL_ULID, RUN_ULID
+from app.children.order import run_pod_name
+from tests.unit.builders import RUN_ULID
+from tests.unit.children.pods import OUR_SECTIONS, built, container, container_names, pool_settings
 
-GOLDEN = Path(__file__).parent / "golden"
-WORKER_ULID = "01HPS6K4BNB7BPHCDHDWFAMJNV"
-ORDER = RunPodOrder(
-    namespace="default",
-    pool_name="local-pool",
-    pool_ulid=POOL_ULID,
-    worker_ulid=WORKER_ULID,
-    run_id=RUN_ULID,
-    stage="preparing",
-    sequence=2,
-    assignment=7,
-    runner_image="spacelift.local/runner:dev",
-    launcher_image="spacelift.local/launcher:dev",
-    secret_name="01hps6xb76j1jb3ehsk4awe5ab-preparing-2",
-    secret_uid="5f0c8a2e-3d7b-4f43-8a43-6f2f4b1f7d10",
+RESERVED = (
+    "SPACELIFT_RUN_ID",
+    "SPACELIFT_RUN_STAGE",
+    "SPACELIFT_RUN_SEQUENCE",
+    "SPACELIFT_POD_UID",
+    "SPACELIFT_POD_NAME",
+    "SPACELIFT_WORKER_ID",
+    "SPACELIFT_WORKER_POOL_ID",
+    "SPACELIFT_CREDENTIALS_DIR",
+    "SPACELIFT_CUSTOM_BINARIES_PATH",
 )
 
 
-def golden(name: str) -> Any:  # noqa: ANN401 - any YAML value
-    """Return what a golden file holds."""
-    return yaml.safe_load((GOLDEN / f"{name}.yaml").read_text(encoding="utf-8"))
+def mounts(pod: dict[str, Any], name: str) -> dict[str, tuple[str, str | None]]:
+    """Return a container's mounts: path -> volume and subPath."""
+    return {
+        mount["mountPath"]: (mount["name"], mount.get("subPath"))
+        for mount in container(pod, name)["volumeMounts"]
+    }
 
 
-def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a container of the Pod by name."""
-    spec = pod["spec"]
-    return next(item for item in spec["initContainers"] + spec["containers"] if item["name"] == name)
+def test_the_containers_mount_what_the_documents_say() -> None:
+    """The workspace whole for init and launcher-grpc, three parts of it for worker; the cache for init alone."""
+    pod = built()
+    credentials = ("run-credentials", None)
+    assert mounts(pod, "init") == {
+        "/opt/spacelift/workspace": ("workspace", None),
+        "/opt/spacelift/binaries_cache": ("binaries-cache", None),
+        "/opt/spacelift/credentials": credentials,
+    }
+    assert mounts(pod, "launcher-grpc") == {
+        "/opt/spacelift/workspace": ("workspace", None),
+        "/opt/spacelift/credentials": credentials,
+    }
+    assert mounts(pod, "worker") == {
+        "/mnt/workspace": ("workspace", "project"),
+        "/var/spacelift/socket": ("workspace", "socket"),
+        "/opt/spacelift/binaries": ("workspace", "binaries"),
+    }
 
 
-def test_the_pod_of_a_minimal_pool_is_the_golden_one() -> None:
-    """Nothing in spec.pod: every default of the design."""
-    assert build_run_pod(ORDER, {}) == golden("minimal.pod")
+def test_the_command_lines_are_the_documented_ones() -> None:
+    """People recognise them in `kubectl describe`."""
+    pod = built()
+    lines = {
+        name: [*container(pod, name)["command"], *container(pod, name).get("args", [])]
+        for name in OUR_SECTIONS
+    }
+    assert lines == {
+        "init": ["/usr/bin/spacelift-launcher", "init"],
+        "launcher-grpc": ["/usr/bin/spacelift-launcher", "grpc-server"],
+        "worker": ["/opt/spacelift/binaries/spacelift-worker"],
+    }
 
 
-def test_the_pod_of_a_pool_with_all_options_is_the_golden_one() -> None:
-    """Every documented field of spec.pod finds its place."""
-    assert build_run_pod(ORDER, golden("all_options.settings")) == golden("all_options.pod")
+def test_the_launcher_image_is_the_runs_unless_the_pool_pins_one() -> None:
+    """The runner image is the run's in any case."""
+    pinned = built(launcherImage="mine/launcher:1")
+    for pod, launcher in ((built(), "spacelift.local/launcher:dev"), (pinned, "mine/launcher:1")):
+        images = [container(pod, name)["image"] for name in OUR_SECTIONS]
+        assert images == [launcher, launcher, "spacelift.local/runner:dev"]
 
 
-def test_empty_and_null_options_count_as_not_given() -> None:
-    """The documented example, left empty, gives the same Pod as no settings at all."""
-    assert build_run_pod(ORDER, golden("empty_options.settings")) == golden("minimal.pod")
+def test_special_volumes_keep_the_users_name() -> None:
+    """A sidecar may mount them by it, so our containers use it too."""
+    pod = built(
+        workspaceVolume={"name": "ours", "emptyDir": {"sizeLimit": "1Gi"}},
+        binariesCacheVolume={"name": "tools"},
+    )
+    assert pod["spec"]["volumes"][:2] == [
+        {"name": "ours", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "tools", "emptyDir": {}},
+    ]
+    assert {volume for volume, _ in mounts(pod, "worker").values()} == {"ours"}
+    assert mounts(pod, "init")["/opt/spacelift/binaries_cache"] == ("tools", None)
 
 
-def test_building_changes_neither_settings_nor_a_pod_built_before() -> None:
-    """The settings come from a cache of requests, and two Pods share nothing that one could change."""
-    settings = golden("all_options.settings")
-    first = build_run_pod(ORDER, settings)
-    assert build_run_pod(ORDER, settings) == first
-    assert settings == golden("all_options.settings")
+def test_a_special_volume_without_a_name_gets_the_default_one() -> None:
+    """The documents leave it out."""
+    pod = built(workspaceVolume={"emptyDir": {"medium": "Memory"}})
+    assert pod["spec"]["volumes"][0] == {"name": "workspace", "emptyDir": {"medium": "Memory"}}
 
 
 def test_the_worker_container_sees_neither_credentials_nor_mothership() -> None:
     """The run's own commands execute there."""
-    worker = container(build_run_pod(ORDER, {}), "worker")
-    assert "run-credentials" not in [mount["name"] for mount in worker["volumeMounts"]]
-    assert {item["name"] for item in worker["env"]} == {"SPACELIFT_RUN_ID", "SPACELIFT_RUN_STAGE"}
-
-
-def test_the_user_cannot_override_the_names_that_the_start_claim_needs() -> None:
-    """Neither by env nor by labels."""
-    settings = {
-        "labels": {"workers.spacelift.io/run-id": "x"},
-        "initContainer": {"env": [{"name": "SPACELIFT_POD_UID", "value": "x"}]},
+    pod = built()
+    assert "run-credentials" not in [volume for volume, _ in mounts(pod, "worker").values()]
+    assert {item["name"] for item in container(pod, "worker")["env"]} == {
+        "SPACELIFT_RUN_ID",
+        "SPACELIFT_RUN_STAGE",
     }
-    pod = build_run_pod(ORDER, settings)
-    assert pod["metadata"]["labels"]["workers.spacelift.io/run-id"] == RUN_ULID
-    values = [item for item in container(pod, "init")["env"] if item["name"] == "SPACELIFT_POD_UID"]
-    assert values == [{"name": "SPACELIFT_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]
 
 
-def test_a_sidecar_keeps_its_images_user_and_the_pods_user_is_everybodys() -> None:
-    """The documented docker:dind sidecar runs as root; a user set for the whole Pod isn't hidden by our default."""
-    sidecar = build_run_pod(
-        ORDER, {"additionalSidecarContainers": [{"name": "docker", "image": "docker:dind"}]}
+def test_the_custom_binaries_path_reaches_the_executor() -> None:
+    """It puts it first on the commands' PATH; the other containers have no use for it."""
+    pod = built(customBinariesPath="/bin")
+    variable = {"name": "SPACELIFT_CUSTOM_BINARIES_PATH", "value": "/bin"}
+    assert variable in container(pod, "worker")["env"]
+    assert variable not in container(pod, "init")["env"]
+
+
+@pytest.mark.parametrize(("name", "section"), OUR_SECTIONS.items())
+def test_reserved_variables_are_never_the_users(name: str, section: str) -> None:
+    """The start claim depends on them; what else the user sets comes behind ours and may refer to them."""
+    users = [{"name": reserved, "value": "mine"} for reserved in RESERVED]
+    mine = {"name": "MINE", "value": "$(SPACELIFT_RUN_ID)"}
+    env = container(built({section: {"env": [*users, mine]}}), name)["env"]
+    assert env == [*container(built(), name)["env"], mine]
+
+
+def test_reserved_labels_and_annotations_are_never_the_users() -> None:
+    """Hook, agent and kubectl know a Pod by them."""
+    mine = {"team": "platform", "workers.spacelift.io/run-id": "mine", "workers.spacelift.io/other": "mine"}
+    metadata = built(labels=mine, annotations=mine)["metadata"]
+    ours = built()["metadata"]
+    assert metadata["labels"] == {"team": "platform", **ours["labels"]}
+    assert metadata["annotations"] == {"team": "platform", **ours["annotations"]}
+    assert ours["labels"]["workers.spacelift.io/run-id"] == RUN_ULID
+
+
+def test_the_pod_is_held_until_its_verdict() -> None:
+    """By its finalizer, and by a second owner that foreground deletion of the pool doesn't reach."""
+    metadata = built()["metadata"]
+    assert metadata["finalizers"] == ["workers.spacelift.io/verdict"]
+    assert [owner["kind"] for owner in metadata["ownerReferences"]] == ["Secret"]
+
+
+def test_custom_init_containers_come_before_init() -> None:
+    """In their own order."""
+    pod = built(customInitContainers=[{"name": "first"}, {"name": "second"}])
+    assert container_names(pod) == (["first", "second", "init"], ["launcher-grpc", "worker"])
+
+
+def test_sidecars_are_ordinary_containers_without_native_ones() -> None:
+    """They run until the Pod is let go."""
+    assert container_names(built(pool_settings("sidecars"))) == (
+        ["init"],
+        ["launcher-grpc", "worker", "docker", "redis"],
     )
-    assert "runAsUser" not in sidecar["spec"]["securityContext"]
-    assert "securityContext" not in container(sidecar, "docker")
-    pod = build_run_pod(ORDER, {"securityContext": {"runAsUser": 1000}})
-    assert pod["spec"]["securityContext"]["runAsUser"] == 1000
-    assert "runAsUser" not in container(pod, "worker")["securityContext"]
 
 
-def test_false_and_zero_are_values() -> None:
-    """Only null and empty count as not given."""
-    spec = build_run_pod(ORDER, {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0})[
-        "spec"
-    ]
-    assert spec["automountServiceAccountToken"] is False
-    assert spec["terminationGracePeriodSeconds"] == 0
+def test_native_sidecars_start_behind_init_and_end_with_the_run() -> None:
+    """A restarting init container doesn't hold up the Pod's end."""
+    pod = built(pool_settings("sidecars"), native_sidecars=True)
+    assert container_names(pod) == (["init", "docker", "redis"], ["launcher-grpc", "worker"])
+    assert [item.get("restartPolicy") for item in pod["spec"]["initContainers"]] == [None, "Always", "Always"]
+
+
+def test_a_container_of_the_user_stays_as_it_is_written() -> None:
+    """Beyond the restart policy of a native sidecar nothing is added."""
+    sidecar = {"name": "db", "image": "postgres", "env": [{"name": "A", "value": ""}], "securityContext": {}}
+    assert container(built(additionalSidecarContainers=[sidecar]), "db") == sidecar
+    native = built(additionalSidecarContainers=[sidecar], native_sidecars=True)
+    assert container(native, "db") == {**sidecar, "restartPolicy": "Always"}
 
 
 def test_the_pod_is_named_after_run_stage_and_sequence() -> None:
@@ -108,29 +169,3 @@ def test_the_pod_is_named_after_run_stage_and_sequence() -> None:
     assert run_pod_name("01HPS6XB76J1JB3EHSK4AWE5AB", "preparing-apply", 9) == (
         "01hps6xb76j1jb3ehsk4awe5ab-preparing-apply-9"
     )
-
-
-@pytest.mark.parametrize(
-    ("settings", "field"),
-    [
-        ({"volumes": "none"}, "pod.volumes"),
-        ({"volumes": ["none"]}, "pod.volumes"),
-        ({"workspaceVolume": "none"}, "pod.workspaceVolume"),
-        ({"binariesCacheVolume": {"name": "run-credentials"}}, "pod.binariesCacheVolume.name"),
-        ({"launcherImage": 3}, "pod.launcherImage"),
-        ({"initContainer": []}, None),
-        ({"initContainer": ["x"]}, "pod.initContainer"),
-        ({"workerContainer": {"env": {"A": "b"}}}, "pod.workerContainer.env"),
-        ({"labels": "x"}, "pod.labels"),
-    ],
-)
-def test_settings_of_an_impossible_shape_are_refused_with_their_field(
-    settings: dict[str, Any], field: str | None
-) -> None:
-    """Instead of a Pod that means something else."""
-    if field is None:
-        assert build_run_pod(ORDER, settings) == golden("minimal.pod")
-        return
-    with pytest.raises(PodSettingsError) as caught:
-        build_run_pod(ORDER, settings)
-    assert caught.value.field == field

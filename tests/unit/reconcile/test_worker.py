@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.contract.requests import CustomizeRequest
+from app.errors import PodSettingsError
 from app.reconcile.worker import customize_worker, finalize_worker, run_pod_of, sync_worker
 from tests.unit.builders import (
     POOL_ULID,
@@ -265,3 +266,88 @@ def test_the_agent_can_ask_for_the_pod_that_the_hook_would_make() -> None:
     assert run_pod_of(claimed(), revision()) == made
     assert run_pod_of(claimed("Starting"), revision()) is None
     assert run_pod_of(idle_worker(), revision()) is None
+
+
+UNBUILDABLE: list[Any] = [
+    None,
+    "broken",
+    {},
+    {"pod": None},
+    {"pod": "broken"},
+    {"pod": {"volumes": "many"}},
+    {"pod": {"customInitContainers": [{"name": "init"}]}},
+]
+
+
+def with_data(data: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+    """Return the revision of the claimed run with that data."""
+    return revision() | {"data": data}
+
+
+@pytest.mark.parametrize("data", UNBUILDABLE)
+def test_settings_that_make_no_pod_hold_up_no_other_pod(data: Any) -> None:  # noqa: ANN401 - any JSON value
+    """The hook wishes for nothing new and keeps what is there; an error would stop the Worker's every sync."""
+    kept = claimed(kept=["an-old-pod"])
+    old = pod(sequence=1, assignment=0) | {"metadata": pod()["metadata"] | {"name": "an-old-pod"}}
+    request = worker_request(kept, old, revisions=(with_data(data),))
+    assert names(sync_worker(request).attachments) == ["an-old-pod"]
+    answer = finalize_worker(request)
+    assert (names(answer.attachments), answer.finalized) == (["an-old-pod"], False)
+
+
+@pytest.mark.parametrize("data", UNBUILDABLE)
+def test_the_agent_hears_why_settings_make_no_pod(data: Any) -> None:  # noqa: ANN401 - any JSON value
+    """It turns the error into the run's verdict: None would leave the Worker busy for ever."""
+    with pytest.raises(PodSettingsError):
+        run_pod_of(claimed(), with_data(data))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "native"),
+    [
+        ({}, False),
+        ({"cluster": None}, False),
+        ({"cluster": "broken"}, False),
+        ({"cluster": {"nativeSidecars": False}}, False),
+        ({"cluster": {"nativeSidecars": "true"}}, False),
+        ({"cluster": {"nativeSidecars": True}}, True),
+    ],
+)
+def test_the_revision_says_whether_sidecars_are_native(cluster: dict[str, Any], *, native: bool) -> None:
+    """The hook can't ask the cluster; absent means no, which works everywhere."""
+    settings = {"additionalSidecarContainers": [{"name": "redis", "image": "redis"}]}
+    made = run_pod_of(claimed(), with_data({"pod": settings, **cluster}))
+    assert made is not None
+    place = "initContainers" if native else "containers"
+    assert made["spec"][place][-1]["name"] == "redis"
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(
+    data=ANY_JSON
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "cluster": ANY_JSON,
+            "pod": ANY_JSON
+            | st.dictionaries(
+                st.sampled_from(
+                    ["volumes", "labels", "workerContainer", "securityContext", "customInitContainers"]
+                ),
+                ANY_JSON | st.lists(st.dictionaries(st.sampled_from(["name", "volumeMounts"]), ANY_JSON)),
+                max_size=3,
+            ),
+        },
+    )
+)
+def test_no_revision_breaks_the_hook(data: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Whatever it holds: the Pod comes or it doesn't, and the Pods that are there stay."""
+    request = worker_request(claimed(), pod(sequence=1, assignment=2), revisions=(with_data(data),))
+    attachments = names(sync_worker(request).attachments)
+    assert attachments in ([NAME.replace("-2", "-1")], [NAME.replace("-2", "-1"), NAME])
