@@ -54,6 +54,10 @@ test: lint ## Lint, then all tests, end-to-end ones on the local cluster
 	@echo "==> integration and end-to-end tests on the local cluster"
 	@$(BIN)/python -m pytest -v tests/integration tests/e2e
 
+.PHONY: crds
+crds: tools ## Generate crds/ from crdgen/ and the API server's own OpenAPI
+	@$(BIN)/python -m crdgen
+
 .PHONY: demo
 demo: tools ## The whole way of a run, shown and checked (KEEP=1 leaves it running)
 	@$(BIN)/python -m devcluster.demo

@@ -13,7 +13,7 @@ GROUP: Final = "workers.spacelift.io"
 """API group of the custom resources and prefix of every label, annotation and finalizer."""
 
 VERSION: Final = "v1beta1"
-"""The one served and stored version."""
+"""The stored version, and the one that the operator speaks; WorkerPool is also served as v1alpha1."""
 
 API_VERSION: Final = "workers.spacelift.io/v1beta1"
 """``apiVersion`` of pools and workers."""

@@ -7,6 +7,7 @@ operator's Service point at its loopback address instead.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def install(kubectl: Kubectl, documents: Iterable[Document], hooks_endpoint: str
     kubectl.apply([*wanted.definitions, *wanted.namespaces])
     with ThreadPoolExecutor() as pool:
         others = pool.submit(kubectl.apply, wanted.others)
-        _wait_established(kubectl, wanted.definitions)
+        wait_established(kubectl, [each["metadata"]["name"] for each in wanted.definitions])
         kubectl.apply(wanted.hooks)
         others.result()
 
@@ -100,10 +101,21 @@ def _group(document: Document) -> str:
     return "hooks" if document["apiVersion"].startswith(HOOK_GROUP) else "others"
 
 
-def _wait_established(kubectl: Kubectl, definitions: Sequence[Document]) -> None:
-    names = [document["metadata"]["name"] for document in definitions]
+def wait_established(kubectl: Kubectl, names: Sequence[str]) -> None:
+    """Wait until these definitions are served; `kubectl wait` itself trips over one that has no conditions yet."""
+
+    def served() -> bool:
+        found = json.loads(kubectl("get", "crd", *names, "-o", "json"))
+        items = found["items"] if found["kind"] == "List" else [found]
+        return all(_is_established(item) for item in items)
+
     if names:
-        kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", *names)
+        wait_until(served, f"the definitions {', '.join(names)}", within=30)
+
+
+def _is_established(definition: Document) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 def wait_default_account(kubectl: Kubectl) -> None:

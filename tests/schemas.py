@@ -65,7 +65,7 @@ def values(schema: Schema, depth: int = 0) -> st.SearchStrategy[Any]:
             return st.floats(allow_nan=False, allow_infinity=False)
         case "boolean":
             return st.booleans()
-    return _TEXTS if schema.get("type") == "string" else st.none()
+    return _texts(schema) if schema.get("type") == "string" else st.none()
 
 
 def settings(fields: int = 4) -> st.SearchStrategy[dict[str, Any]]:
@@ -101,6 +101,11 @@ def _objects(schema: Schema, depth: int) -> st.SearchStrategy[dict[str, Any]]:
         if optional
         else st.fixed_dictionaries({name: values(properties[name], depth + 1) for name in required})
     )
+
+
+def _texts(schema: Schema) -> st.SearchStrategy[str]:
+    pattern = schema.get("pattern")
+    return st.one_of(_TEXTS, st.from_regex(pattern, fullmatch=True)) if pattern else _TEXTS
 
 
 def _integers(schema: Schema) -> st.SearchStrategy[int]:

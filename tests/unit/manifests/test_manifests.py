@@ -1,5 +1,7 @@
 """Facts about what is installed: the YAML agrees with the code, and grants no more than it says."""
 
+import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +9,20 @@ import pytest
 import yaml
 
 from app import vocabulary as words
+from app.reasons import CONDITIONS
 from app.web.application import create_app
 from tests.unit.web.health import ToldHealth
 
 ROOT = Path(__file__).parents[3]
+# The CRDs take the pure Python parser ten seconds.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+@cache
 def documents(folder: str) -> list[dict[str, Any]]:
     """Return every object of a folder, kustomizations apart."""
     files = sorted((ROOT / folder).glob("*.yaml"))
-    loaded = [item for file in files for item in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+    loaded = [item for file in files for item in yaml.load_all(file.read_text(encoding="utf-8"), LOADER)]
     return [item for item in loaded if item["kind"] != "Kustomization"]
 
 
@@ -29,9 +35,10 @@ def one(folder: str, kind: str, name: str) -> dict[str, Any]:
 
 
 def definition(plural: str) -> dict[str, Any]:
-    """Return the one version of a CRD."""
-    (version,) = one("crds", "CustomResourceDefinition", f"{plural}.{words.GROUP}")["spec"]["versions"]
-    return dict(version)
+    """Return the stored version of a CRD."""
+    versions = one("crds", "CustomResourceDefinition", f"{plural}.{words.GROUP}")["spec"]["versions"]
+    (stored,) = [version for version in versions if version["storage"]]
+    return dict(stored)
 
 
 def schema_at(plural: str, path: str) -> dict[str, Any]:
@@ -43,8 +50,8 @@ def schema_at(plural: str, path: str) -> dict[str, Any]:
 
 
 def untyped(schema: dict[str, Any], path: str = "") -> list[str]:
-    """Return the fields that have no type."""
-    found = [] if "type" in schema else [path]
+    """Return the fields that have no type; a number or text has two."""
+    found = [] if "type" in schema or schema.get("x-kubernetes-int-or-string") else [path]
     for name, child in schema.get("properties", {}).items():
         found += untyped(child, f"{path}.{name}")
     for key in ("items", "additionalProperties"):
@@ -64,18 +71,51 @@ def test_a_definition_is_structural_and_says_its_revision(plural: str) -> None:
     assert untyped(version["schema"]["openAPIV3Schema"]) == []
 
 
-def test_only_the_inside_of_pod_settings_may_hold_unknown_fields() -> None:
-    """Elsewhere a misspelt field is reported by kubectl instead of being kept for nothing."""
+def test_the_old_version_of_a_pool_is_served_with_a_warning_and_needs_no_conversion() -> None:
+    """Same fields, same columns, same scale; a Worker never had another version."""
+    crd = one("crds", "CustomResourceDefinition", f"{words.WORKER_POOL_PLURAL}.{words.GROUP}")
+    assert crd["spec"]["conversion"] == {"strategy": "None"}
+    new, old = crd["spec"]["versions"]
+    assert (new["name"], new["served"], new["storage"]) == (words.VERSION, True, True)
+    assert (old["name"], old["served"], old["storage"], old["deprecated"]) == ("v1alpha1", True, False, True)
+    assert words.API_VERSION in old["deprecationWarning"]
+    assert "deprecated" not in new
+    for same in ("subresources", "additionalPrinterColumns"):
+        assert old[same] == new[same]
+    (worker,) = one("crds", "CustomResourceDefinition", f"{words.WORKER_PLURAL}.{words.GROUP}")["spec"][
+        "versions"
+    ]
+    assert worker["name"] == words.VERSION
 
-    def loose(schema: dict[str, Any], path: str) -> list[str]:
-        found = [path] if schema.get("x-kubernetes-preserve-unknown-fields") else []
-        for name, child in schema.get("properties", {}).items():
-            found += loose(child, f"{path}.{name}")
-        return found + (loose(schema["items"], f"{path}[]") if "items" in schema else [])
 
-    for plural in (words.WORKER_POOL_PLURAL, words.WORKER_PLURAL):
-        paths = loose(definition(plural)["schema"]["openAPIV3Schema"], "")
-        assert [path for path in paths if not path.startswith(".spec.pod")] == []
+def test_kinds_have_short_names_and_a_category() -> None:
+    """`kubectl get wp` and `kubectl get spacelift`."""
+    names = {
+        plural: one("crds", "CustomResourceDefinition", f"{plural}.{words.GROUP}")["spec"]["names"]
+        for plural in (words.WORKER_POOL_PLURAL, words.WORKER_PLURAL)
+    }
+    assert {plural: each["shortNames"] for plural, each in names.items()} == {
+        "workerpools": ["wp"],
+        "workers": ["wkr"],
+    }
+    assert all(each["categories"] == ["spacelift"] for each in names.values())
+
+
+@pytest.mark.parametrize("plural", [words.WORKER_POOL_PLURAL, words.WORKER_PLURAL])
+def test_conditions_have_the_standard_shape(plural: str) -> None:
+    """What `kubectl wait` and every dashboard expect; a reason is one word."""
+    conditions = schema_at(plural, "status.conditions")
+    assert (conditions["x-kubernetes-list-map-keys"], conditions["maxItems"]) == (["type"], 16)
+    item = conditions["items"]
+    assert sorted(item["required"]) == ["lastTransitionTime", "message", "reason", "status", "type"]
+    assert set(item["properties"]) == {*item["required"], "observedGeneration"}
+    assert item["properties"]["status"]["enum"] == [
+        words.CONDITION_TRUE,
+        words.CONDITION_FALSE,
+        words.CONDITION_UNKNOWN,
+    ]
+    reasons = {reason for table in CONDITIONS.values() for reason in table}
+    assert all(re.fullmatch(item["properties"]["reason"]["pattern"], reason) for reason in reasons)
 
 
 def test_the_documented_columns_are_printed() -> None:
@@ -103,6 +143,7 @@ def test_a_pool_can_be_scaled() -> None:
     }
     size = schema_at("workerpools", "spec.poolSize")
     assert (size["default"], size["minimum"]) == (words.DEFAULT_POOL_SIZE, 0)
+    assert schema_at("workerpools", "spec.mqttReconnectRetryCount")["default"] == words.DEFAULT_MQTT_RETRIES
 
 
 def test_the_ledgers_words_are_the_vocabularys() -> None:
