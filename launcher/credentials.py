@@ -49,9 +49,17 @@ def read_credentials(directory: Path, renewed_token: Path | None = None) -> Cred
     ca_file = directory / "ca.crt"
     _read(ca_file)
     token = RunToken(_read(directory / "run-token"))
-    if renewed_token is not None and renewed_token.exists():
+    if renewed_token is not None and _is_there(renewed_token):
         token.renew(_read(renewed_token))
     return Credentials(endpoint, ca_file, token)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # A workspace that may not be searched: `init` says so once it has the start.
+        return False
 
 
 def _read(path: Path) -> str:

@@ -17,7 +17,8 @@ They lie in the workspace's `socket` directory, the one place that both containe
 | `exit`          | executor      | `result`, `reason`, `code`, `message`, one a line; the run is over              |
 
 Files that are replaced come by rename, so a reader sees the old or the new one. `alive` is rewritten in place: a
-reader may find it empty and takes that for no news. The subdirectory `executor` is the executor's own.
+reader may find it empty and takes that for no news. The subdirectory `executor` is the executor's own; in it is the
+commands' HOME where the image gives them none that they can write to.
 """
 
 import re

@@ -102,9 +102,16 @@ class Server:
                 self._stream.flush(time.monotonic() + _PARTING_FLUSH)
                 return self._end(terminated("before the commands had ended"), Exit.TERMINATED)
             case Step.VANISHED:
-                # Should it live after all, it must not go on working behind a result.
-                write_whole(self._exchange.stop, stop_text(LeaseAction.GONE))
+                self._call_back()
         return self._deliver(outcome or worker_vanished())
+
+    def _call_back(self) -> None:
+        """Tell an executor that lives after all to end: it must not go on working behind a result."""
+        try:
+            write_whole(self._exchange.stop, stop_text(LeaseAction.GONE))
+        except OSError as error:
+            # Its lease ends with this server. What is known must be delivered all the same.
+            note(f"The order to stop can't be written: {error.strerror}")
 
     def _deliver(self, outcome: Outcome) -> int:
         # The lease is kept meanwhile: the mothership must not call a run lost whose log is on its way.

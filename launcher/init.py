@@ -4,6 +4,8 @@ Before the grant nothing is touched. After it the lease is kept from here until 
 checkout may last longer than the lease.
 """
 
+import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -82,7 +84,11 @@ class Preparation:
     def run(self, deadline: float) -> int:
         """Prepare the workspace; return the exit code."""
         exchange = self._workspace.exchange
-        if exchange.started.exists():
+        try:
+            begun = exchange.started.exists()
+        except OSError as error:
+            return self._end(init_failed(_sentence(error)), Exit.INIT_FAILED, _DELIVERY)
+        if begun:
             # The container was made again in a workspace where the run has begun: nothing may be touched.
             outcome = parse_exit(read_text(exchange.exit)) or started_before()
             return self._end(outcome, Exit.ALREADY_STARTED, _DELIVERY)
@@ -154,7 +160,9 @@ class Preparation:
         if code is Exit.ALREADY_STARTED:
             note(outcome.message)
         else:
-            self._log.say(outcome.message)
+            # Where there is no workspace there is no log to put it in.
+            with contextlib.suppress(OSError):
+                self._log.say(outcome.message)
         phases = (PhaseReport("init", int(code), 0.0),)
         leave_last_word(self._settings.termination_log, outcome)
         deliver(self._api, stream, ResultReport(outcome, phases), time.monotonic() + within)
@@ -184,6 +192,11 @@ def _said_once() -> Callable[[], None]:
 def _sentence(error: Exception) -> str:
     if isinstance(error, WorkspaceError):
         return str(error)
+    if isinstance(error, PermissionError):
+        return (
+            f"The workspace could not be prepared: {error.strerror} for UID {os.geteuid()}: {error.filename}: "
+            f"set spec.pod.securityContext.fsGroup to 1983, or let the files of the volume belong to GID 1983"
+        )
     if isinstance(error, OSError):
         return f"The workspace could not be prepared: {error.strerror}: {error.filename}"
     return f"The workspace could not be prepared: {error}"

@@ -111,7 +111,10 @@ def _add_run(commands: Any) -> None:  # noqa: ANN401
     trigger.add_argument("--ref", default="HEAD")
     trigger.add_argument("--commit", help="what must be checked out")
     trigger.add_argument("--project-root", default="", metavar="PATH")
-    trigger.add_argument("--runner-image")
+    trigger.add_argument("--runner-image", metavar="IMAGE", help="the pool's default image unless given")
+    trigger.add_argument(
+        "--tool", help="what the run works with; ansible chooses the pool's Ansible image by default"
+    )
     trigger.add_argument("--command", dest="run_commands", action="append", required=True, metavar="C")
     trigger.add_argument("--env", action="append", default=[], metavar="K=V")
     trigger.add_argument(
@@ -219,6 +222,7 @@ def _run_trigger(options: argparse.Namespace) -> int:
         "commands": options.run_commands,
         "environment": dict(parse_variable(item) for item in options.env),
         "runnerImage": options.runner_image,
+        "tool": options.tool,
     }
     with _client() as client:
         run = client.post("/v1/runs", body)

@@ -156,7 +156,8 @@ class Desk:
                     _log.warning("second Pod of an attempt", run=message.run, sequence=message.sequence)
                 return rules_of_attempts.bind_pod(case, message.pod_uid, now)
             case RunRejected():
-                return rules_of_attempts.reject(case, message.reason, message.message, now, self._rules)
+                refusal = rules_of_attempts.Refusal(message.reason, message.message, message.outcome_reason)
+                return rules_of_attempts.reject(case, refusal, now, self._rules)
             case RunFinished():
                 return rules_of_attempts.finish(case, message.pod_uid, message.outcome, now, self._rules)
             case _:

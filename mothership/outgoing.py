@@ -30,6 +30,7 @@ def due_message(due: Due) -> Outgoing | None:
             sequence=attempt.sequence,
             assignment=attempt.assignment,
             runner_image=due.runner_image,
+            tool=due.tool,
             launcher_image=due.launcher_image,
             payload=due.payload,
         )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _GAP = "   "
+_POOL_DEFAULT = "<default of the pool>"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -74,18 +75,28 @@ def runs(items: Sequence[dict[str, Any]], now: float) -> str:
     return table(("id", "pool", "state", "reason", "worker", "age"), rows)
 
 
+def _ending(outcome: dict[str, Any]) -> list[str]:
+    codes = ", ".join(f"{name} {code}" for name, code in sorted((outcome.get("exitCodes") or {}).items()))
+    return [
+        f"Reason:    {outcome.get('reason', '<none>')}",
+        f"Message:   {outcome.get('message') or '<none>'}",
+        f"Exits:     {codes or '<none>'}",
+        f"Worker:    {outcome.get('worker') or '<none>'}",
+        f"Pod UID:   {outcome.get('podUID') or '<none>'}",
+    ]
+
+
 def run(item: dict[str, Any], now: float) -> str:
     """Return everything about one run."""
-    outcome = item["outcome"] or {}
     source = item["source"] or {}
     lines = [
         f"ID:        {item['id']}",
         f"Pool:      {item['poolName']}",
         f"State:     {item['state']}{' (stop requested)' if item['stopRequested'] and not item['finished'] else ''}",
-        f"Reason:    {outcome.get('reason', '<none>')}",
-        f"Message:   {outcome.get('message') or '<none>'}",
+        *_ending(item["outcome"] or {}),
         f"Source:    {source.get('url', '<none>')} {source.get('ref', '')}".rstrip(),
-        f"Image:     {item['runnerImage']}",
+        f"Image:     {item['runnerImage'] or _POOL_DEFAULT}",
+        f"Tool:      {item['tool'] or '<none>'}",
         f"Commands:  {'; '.join(item['commands'])}",
         f"Variables: {', '.join(item['environment']) or '<none>'}",
         "",

@@ -10,20 +10,28 @@ from mothership.storage.runs import RunRequest
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
 _IMAGE = re.compile(r"[^\s\x00-\x1f]{1,1024}")
+_TOOL = re.compile(r"[^\s\x00-\x1f]{0,64}")
 _MOST_COMMANDS = 1000
 
 
 def parse_run_request(
     body: Mapping[str, Any], *, launcher_image: str, default_runner_image: str
 ) -> RunRequest:
-    """Return the request in `body`; raise `BadRequestError` naming the field."""
+    """Return the request in `body`; raise `BadRequestError` naming the field.
+
+    Its image is empty when neither the body nor the default names one: the pool's own default is meant then.
+    """
     image = body.get("runnerImage") or default_runner_image
-    if not isinstance(image, str) or not _IMAGE.fullmatch(image):
+    if not isinstance(image, str) or not (image == "" or _IMAGE.fullmatch(image)):
         raise BadRequestError("runnerImage: must be an image reference without blanks")
+    tool = body.get("tool") or ""
+    if not isinstance(tool, str) or not _TOOL.fullmatch(tool):
+        raise BadRequestError("tool: must be one word of at most 64 characters, for example ansible")
     return RunRequest(
         source=_source(body.get("source")),
         commands=_commands(body.get("commands")),
         runner_image=image,
+        tool=tool,
         launcher_image=launcher_image,
         environment=_environment(body.get("environment")),
     )

@@ -60,7 +60,7 @@ class Settings:
     public_broker: str = _setting("broker as workers reach it; the same as --broker unless given", "")
     topic_namespace: str = _setting("first level of every topic", DEFAULT_NAMESPACE)
     launcher_image: str = _setting("image of init and launcher-grpc", "spacelift.local/launcher:dev")
-    default_runner_image: str = _setting("image of runs that name none", "spacelift.local/runner:dev")
+    default_runner_image: str = _setting("image of runs that name none; empty = each pool's default", "")
     threads: int = _setting("threads that answer HTTPS calls", 32)
     log_limit: int = _setting("bytes kept of one attempt's log", 64 * _MIB)
     workspace_limit: int = _setting("largest workspace archive, in bytes", 1024 * _MIB)

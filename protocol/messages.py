@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import orjson
 
 from protocol import MAX_PAYLOAD_BYTES
-from protocol.runs import Outcome, Rejection
+from protocol.runs import Outcome, Reason, Rejection
 from protocol.schema import first_violation
 
 
@@ -79,11 +79,15 @@ class RunAccepted(AttemptMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRejected(AttemptMessage):
-    """The attempt will not be run here."""
+    """The attempt will not be run here.
+
+    `outcome_reason` is the word that the run is to fail with, where `reason` is `invalid`: ConfigError if not given.
+    """
 
     type: ClassVar[str] = "run_rejected"
     reason: Rejection
     message: str = ""
+    outcome_reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +193,14 @@ class Registered(WorkerMessage):
 class RunScheduled(AttemptMessage):
     """An attempt for this Worker; repeated until it is answered.
 
+    `runner_image` is empty when the run names none: then the pool's default image is meant, the Ansible one when
+    `tool` is "ansible". `tool` is the mothership's word for what the run works with, empty when it says nothing.
     `payload` is a compact JWE for the pool's key: see `protocol.sealing`.
     """
 
     type: ClassVar[str] = "run_scheduled"
-    runner_image: str
+    runner_image: str = ""
+    tool: str = ""
     launcher_image: str
     payload: str = field(repr=False)
 
@@ -349,6 +356,8 @@ def _typed(hint: Any, value: Any) -> Any:  # noqa: ANN401 - JSON values
         return Outcome.from_json(value)
     if hint is Rejection:
         return Rejection(value)
+    if hint == Reason | None:
+        return None if value is None else Reason(value)
     if hint == tuple[InventoryWorker, ...]:
         return tuple(_from_json(InventoryWorker, item) for item in value)
     return value

@@ -1,7 +1,7 @@
 """Kubernetes Events: what ``kubectl describe`` shows. Best effort in the background; never blocks and never raises.
 
-Repeats within ten minutes raise the count of the Event that is there, as client-go's recorder does, so that an hour of
-failing to connect is one line with ``x120 over 60m``.
+One thread writes them in the order in which they happened, as ``event_correlation`` says: repeats raise the count of
+the Event that is there, so that an hour of failing to connect is one line with ``x120 over 60m``.
 """
 
 from __future__ import annotations
@@ -9,48 +9,28 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
 from app.cluster.client import KubernetesApi
-from app.cluster.errors import ApiError, NotFound
+from app.cluster.errors import AlreadyExists, ApiError, NotFound, TooManyRequests, Unavailable
+from app.cluster.event_correlation import Correlator, EventRecord, Happening, bounded
 from app.cluster.objects import KubernetesObject
 from app.cluster.resources import EVENTS
 
-REPEAT_SECONDS: Final = 600.0
-"""How long a repeat counts on the Event that is there."""
+QUEUE_LIMIT: Final = 5000
+"""Events that wait: the burst of a thousand Workers fits, an API server that is away for hours costs at most 10 MB."""
 
-MESSAGE_BYTES: Final = 1024
-"""The API refuses longer messages."""
+PAUSES: Final = (1.0, 2.0, 5.0, 10.0)
+"""Seconds before each further try of an Event for which the API server had no answer or no time."""
 
-QUEUE_LIMIT: Final = 1000
-"""Events that wait; a burst of the largest pool fits, an API server that is away for hours costs no memory."""
-
-_REMEMBERED: Final = 4096
+LONGEST_PAUSE: Final = 30.0
+"""Seconds at most that the API server's own wish (Retry-After) holds up the Events behind."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Happening:
-    reference: KubernetesObject
-    type: str
-    reason: str
-    message: str
-    time: float
-
-
-@dataclass(slots=True)
-class _Written:
-    namespace: str
-    name: str
-    count: int
-    last: float
 
 
 class EventRecorder:
@@ -62,16 +42,18 @@ class EventRecorder:
         component: str,
         clock: Callable[[], float] = time.time,
         queue_limit: int = QUEUE_LIMIT,
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
         self._api = api
         self._component = component
         self._clock = clock
-        self._queue: queue.Queue[_Happening | None] = queue.Queue(queue_limit)
-        self._written: OrderedDict[tuple[str, ...], _Written] = OrderedDict()
+        self._pauses = pauses
+        self._queue: queue.Queue[Happening | None] = queue.Queue(queue_limit)
+        self._correlator = Correlator()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self.dropped = 0
-        """Events that were not written: the queue was full or the API server refused."""
+        """Events that were not written: over their object's budget, the queue was full, or the API server refused."""
 
     def start(self) -> None:
         """Start writing. Events emitted before wait in the queue."""
@@ -95,9 +77,7 @@ class EventRecorder:
             self.dropped += 1
             return
         try:
-            happening = _Happening(
-                _reference(reference_object), type, reason, _bounded(message), self._clock()
-            )
+            happening = Happening(_reference(reference_object), type, reason, bounded(message), self._clock())
             self._queue.put_nowait(happening)
         except (queue.Full, KeyError, TypeError):
             self.dropped += 1
@@ -105,7 +85,11 @@ class EventRecorder:
     def _run(self) -> None:
         while (happening := self._queue.get()) is not None:
             try:
-                self._write(happening)
+                record = self._correlator.correlate(happening)
+                if record is None:
+                    self.dropped += 1
+                else:
+                    self._write(record)
             except ApiError as error:
                 self.dropped += 1
                 _log.warning("event_not_written", reason=happening.reason, error=str(error))
@@ -113,52 +97,59 @@ class EventRecorder:
                 self.dropped += 1
                 _log.exception("event_not_written", reason=happening.reason)
 
-    def _write(self, happening: _Happening) -> None:
-        key = (happening.reference["uid"], happening.type, happening.reason, happening.message)
-        known = self._written.get(key)
-        if known is not None and happening.time - known.last < REPEAT_SECONDS:
+    def _write(self, record: EventRecord) -> None:
+        """Write it, later if need be; those behind it wait, so that the order holds."""
+        for pause in self._pauses:
             try:
-                self._count(known, happening)
+                return self._write_once(record)
+            except (Unavailable, TooManyRequests) as error:
+                self._stopping.wait(min(error.retry_after or pause, LONGEST_PAUSE))
+        return self._write_once(record)
+
+    def _write_once(self, record: EventRecord) -> None:
+        if record.written:
+            try:
+                self._count(record)
             except NotFound:
-                # Events expire (an hour by default) and may be deleted: start a new one.
+                # Events expire (an hour by default) and may be deleted: it comes back with its count.
                 pass
             else:
-                self._written.move_to_end(key)
                 return
-        self._written[key] = self._create(happening)
-        self._written.move_to_end(key)
-        while len(self._written) > _REMEMBERED:
-            self._written.popitem(last=False)
+        try:
+            self._create(record)
+        except AlreadyExists:
+            # An earlier try was carried out although its answer was lost.
+            self._count(record)
+        record.written = True
 
-    def _count(self, known: _Written, happening: _Happening) -> None:
-        patch = {"count": known.count + 1, "lastTimestamp": _timestamp(happening.time)}
-        self._api.merge_patch(EVENTS, known.namespace, known.name, patch)
-        known.count += 1
-        known.last = happening.time
+    def _count(self, record: EventRecord) -> None:
+        patch: dict[str, Any] = {"count": record.count, "lastTimestamp": _timestamp(record.last)}
+        if record.combined:
+            patch["message"] = record.message
+        self._api.merge_patch(EVENTS, _namespace(record.reference), record.name, patch)
 
-    def _create(self, happening: _Happening) -> _Written:
-        reference = happening.reference
-        namespace = reference.get("namespace") or "default"
-        when = _timestamp(happening.time)
-        # The name client-go gives: unique, and sorted by time for one object.
-        name = f"{reference['name'][:230]}.{time.time_ns():x}"
+    def _create(self, record: EventRecord) -> None:
+        namespace = _namespace(record.reference)
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
-            "involvedObject": reference,
-            "type": happening.type,
-            "reason": happening.reason,
-            "message": happening.message,
+            "metadata": {"name": record.name, "namespace": namespace},
+            "involvedObject": record.reference,
+            "type": record.type,
+            "reason": record.reason,
+            "message": record.message,
             "source": {"component": self._component},
             "reportingComponent": self._component,
             "reportingInstance": "",
-            "count": 1,
-            "firstTimestamp": when,
-            "lastTimestamp": when,
+            "count": record.count,
+            "firstTimestamp": _timestamp(record.first),
+            "lastTimestamp": _timestamp(record.last),
         }
         self._api.create(EVENTS, namespace, body)
-        return _Written(namespace, name, 1, happening.time)
+
+
+def _namespace(reference: KubernetesObject) -> str:
+    return reference.get("namespace") or "default"
 
 
 def _reference(item: KubernetesObject) -> KubernetesObject:
@@ -173,13 +164,6 @@ def _reference(item: KubernetesObject) -> KubernetesObject:
         if metadata.get(field):
             reference[field] = metadata[field]
     return reference
-
-
-def _bounded(message: str) -> str:
-    encoded = message.encode("utf-8", "replace")
-    if len(encoded) <= MESSAGE_BYTES:
-        return encoded.decode()
-    return encoded[: MESSAGE_BYTES - 3].decode("utf-8", "ignore") + "..."
 
 
 def _timestamp(seconds: float) -> str:

@@ -4,7 +4,7 @@ Every function takes a `Case` and returns one. The attempt is closed in the same
 transaction, in which the run moves on: that is what the start claim relies on.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from mothership.decisions.states import (
     STAGE,
@@ -72,17 +72,33 @@ def bind_pod(case: Case, pod_uid: str, now: float) -> Case:
     return accept(case, now)
 
 
-def reject(case: Case, reason: Rejection, message: str, now: float, rules: Rules) -> Case:
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A worker's refusal of an attempt, in its own words; `outcome_reason` is what it would have the run fail with."""
+
+    rejection: Rejection
+    message: str = ""
+    outcome_reason: Reason | None = None
+
+    @property
+    def final(self) -> Reason | None:
+        """What the run fails with when every worker of the pool would refuse it; None when another may take it."""
+        if self.rejection is Rejection.IMAGE_NOT_ALLOWED:
+            return Reason.IMAGE_NOT_ALLOWED
+        if self.rejection is Rejection.INVALID:
+            return self.outcome_reason if self.outcome_reason in REPEATING_FAILURES else Reason.CONFIG_ERROR
+        return None
+
+
+def reject(case: Case, refusal: Refusal, now: float, rules: Rules) -> Case:
     """Take the attempt from a worker that will not run it; after a grant this is late news and changes nothing."""
     if case.attempt.is_closed:
         return told(case)
     if case.attempt.granted:
         return case
-    text = message or f"rejected by worker {case.attempt.worker}: {reason.value}"
-    if reason is Rejection.IMAGE_NOT_ALLOWED:
-        return _conclude(case, Outcome(Result.FAILED, Reason.IMAGE_NOT_ALLOWED, text), None, now)
-    if reason is Rejection.INVALID:
-        return _conclude(case, Outcome(Result.FAILED, Reason.REFUSED, text), None, now)
+    text = refusal.message or f"rejected by worker {case.attempt.worker}: {refusal.rejection.value}"
+    if refusal.final is not None:
+        return _conclude(case, Outcome(Result.FAILED, refusal.final, text), None, now)
     return queue_again(case, Outcome(Result.CANCELED, Reason.REFUSED, text), None, now, rules, counted=False)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mothership.errors import SetupError
+from mothership.storage.migrations import OLDEST, migrate
 from mothership.storage.tables import SCHEMA_VERSION, metadata
 
 _BEGIN = "sqlite_begin"
@@ -64,10 +65,12 @@ class Database:
     def _prepare(self) -> None:
         with self.write() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if version not in (0, SCHEMA_VERSION):
+            if version and not OLDEST <= version <= SCHEMA_VERSION:
                 raise SetupError(
                     f"the database has schema version {version}, this mothership needs {SCHEMA_VERSION}"
                 )
+            if version:
+                migrate(connection, version)
             metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

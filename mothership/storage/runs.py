@@ -16,18 +16,23 @@ _RUN_FIELDS = tuple(item.name for item in fields(Run))
 _ATTEMPT_FIELDS = tuple(item.name for item in fields(Attempt))
 _RUN_COLUMNS = tuple(runs.c[name] for name in _RUN_FIELDS)
 _ATTEMPT_COLUMNS = tuple(attempts.c[name] for name in _ATTEMPT_FIELDS)
+_IMAGE_COLUMNS = (runs.c.runner_image, runs.c.tool, runs.c.launcher_image)
 _CASE_COLUMNS = (*(column.label(f"run_{column.name}") for column in _RUN_COLUMNS), *_ATTEMPT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What was asked for: source (as in the launcher API, or None), commands, environment, images."""
+    """What was asked for: source (as in the launcher API, or None), commands, environment, images.
+
+    An empty `runner_image` means the pool's default, an empty `tool` that nothing was said of it.
+    """
 
     source: Mapping[str, Any] | None
     commands: tuple[str, ...]
     runner_image: str
     launcher_image: str
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ def add_run(conn: sa.Connection, run: Run, request: RunRequest, now: float) -> N
             environment=dict(request.environment),
             runner_image=request.runner_image,
             launcher_image=request.launcher_image,
+            tool=request.tool,
         )
     )
     _append_history(conn, run, (run.state.value,), now)
@@ -157,6 +163,7 @@ class Due:
 
     attempt: Attempt
     runner_image: str
+    tool: str
     launcher_image: str
     payload: str | None = field(repr=False)
 
@@ -164,14 +171,14 @@ class Due:
 def take_due(conn: sa.Connection, now: float, limit: int) -> list[Due]:
     """Return what is to be sent now, and put the next repeat off."""
     statement = (
-        sa.select(*_ATTEMPT_COLUMNS, attempts.c.payload, runs.c.runner_image, runs.c.launcher_image)
+        sa.select(*_ATTEMPT_COLUMNS, attempts.c.payload, *_IMAGE_COLUMNS)
         .join(runs, runs.c.id == attempts.c.run)
         .where(attempts.c.due_at <= now)
         .order_by(attempts.c.due_at)
         .limit(limit)
     )
     found = [
-        Due(_attempt(row), row.runner_image, row.launcher_image, row.payload)
+        Due(_attempt(row), row.runner_image, row.tool, row.launcher_image, row.payload)
         for row in conn.execute(statement)
     ]
     if found:

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from mothership.decisions.states import AttemptState, Notice, RunState
 from protocol.runs import Outcome
 
-SCHEMA_VERSION = 1
-"""Stored as SQLite's user_version; a database of another version is refused."""
+SCHEMA_VERSION = 2
+"""Stored as SQLite's user_version; an older database is migrated (``storage/migrations.py``), a newer one refused."""
 
 metadata = sa.MetaData()
 
@@ -119,7 +119,8 @@ runs = sa.Table(
     sa.Column("source", sa.JSON(none_as_null=True)),
     sa.Column("commands", sa.JSON, nullable=False),
     sa.Column("environment", sa.JSON, nullable=False),
-    sa.Column("runner_image", sa.Text, nullable=False),
+    sa.Column("runner_image", sa.Text, nullable=False),  # empty: the pool's default
+    sa.Column("tool", sa.Text, nullable=False, server_default=""),
     sa.Column("launcher_image", sa.Text, nullable=False),
     sa.Index("runs_by_state", "state", "pool"),
 )

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mothership.storage.tables import attempts, history, pools, runs, workers
+from protocol.runs import Outcome
 
 _CREDENTIALS = re.compile(r"//[^/@]+@")
 
@@ -126,7 +127,14 @@ def _counts(conn: sa.Connection, statement: sa.Select[Any]) -> dict[str, int]:
 def _described() -> sa.Select[Any]:
     current = sa.and_(attempts.c.run == runs.c.id, attempts.c.sequence == runs.c.sequence)
     return (
-        sa.select(runs, pools.c.name.label("pool_name"), attempts.c.worker, attempts.c.granted_at)
+        sa.select(
+            runs,
+            pools.c.name.label("pool_name"),
+            attempts.c.worker,
+            attempts.c.granted_at,
+            attempts.c.pod_uid,
+            attempts.c.outcome.label("attempt_outcome"),
+        )
         .join(pools, pools.c.id == runs.c.pool)
         .outerjoin(attempts, current)
     )
@@ -143,7 +151,7 @@ def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
         "stopRequested": row["stop_requested"],
         "sequence": row["sequence"],
         "worker": row["worker"],
-        "outcome": row["outcome"].to_json() if row["outcome"] else None,
+        "outcome": _report(row),
         "createdAt": row["created_at"],
         "startedAt": row["granted_at"],
         "finishedAt": row["finished_at"],
@@ -151,6 +159,20 @@ def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
         "commands": row["commands"],
         "environment": sorted(row["environment"]),
         "runnerImage": row["runner_image"],
+        "tool": row["tool"],
+    }
+
+
+def _report(row: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """Return how a run ended: the verdict, and the worker and Pod of the attempt that it was passed on."""
+    verdict: Outcome | None = row["outcome"]
+    if verdict is None:
+        return None
+    # A run canceled while it waited ended on no worker, though an earlier attempt may have had one.
+    judged = row["attempt_outcome"] == verdict
+    return verdict.to_json() | {
+        "worker": row["worker"] if judged else None,
+        "podUID": row["pod_uid"] if judged else None,
     }
 
 

@@ -102,6 +102,8 @@ class Pod:
         (self.credentials / "run-token").write_text(TOKEN)
         (self.credentials / "api-endpoint").write_text(endpoint)
         (self.credentials / "ca.crt").write_text(ca.read_text() if ca else "none")
+        self.passwd = folder / "passwd"
+        self.passwd.write_text(f"me:x:{os.geteuid()}:{os.getegid()}::{folder}:/bin/sh\n")
         self.times: dict[str, str] = {}
         self._started: list[Container] = []
         self._beat = 0
@@ -124,11 +126,11 @@ class Pod:
         )
         return LauncherApi(found, Attempt(RUN, SEQUENCE), timeout=3)
 
-    def launcher(self, command: str) -> Container:
-        """Start a launcher container."""
+    def launcher(self, command: str, *wrapper: str) -> Container:
+        """Start a launcher container, inside a command that starts what follows it if one is given."""
         return self._start(
             command,
-            [sys.executable, "-m", "launcher", command],
+            [*wrapper, sys.executable, "-m", "launcher", command],
             {
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder),
@@ -159,6 +161,8 @@ class Pod:
             ],
             {
                 "PATH": path or os.environ["PATH"],
+                "HOME": str(self.folder),
+                "SPACELIFT_PASSWD_FILE": str(self.passwd),
                 "SPACELIFT_SOCKET_DIR": str(self.exchange.root),
                 "SPACELIFT_PROJECT_DIR": str(self.workspace.project),
                 "SPACELIFT_BINARIES_DIR": str(self.workspace.binaries),

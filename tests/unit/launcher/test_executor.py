@@ -136,6 +136,87 @@ def test_custom_binaries_come_first_on_the_path(pod: Pod, shell: str) -> None:
     assert f"\n/custom:{pod.workspace.binaries}:/image/bin:/bin\n" in spool(pod)
 
 
+def test_the_containers_own_path_comes_last(pod: Pod, shell: str) -> None:
+    """A run that sets no PATH keeps the image's."""
+    pod.prepare('echo "$PATH"')
+    pod.executor(shell, {"SPACELIFT_CUSTOM_BINARIES_PATH": "/custom"}, path="/usr/bin:/bin").ended()
+    assert f"\n/custom:{pod.workspace.binaries}:/usr/bin:/bin\n" in spool(pod)
+
+
+DOUBT = f"UID {os.geteuid()} has no entry in the runner image's /etc/passwd"
+FIX = f"add a user with UID {os.geteuid()} to the image"
+
+
+def test_an_image_without_the_user_is_warned_of_once_at_the_start(pod: Pod, shell: str) -> None:
+    """A run that succeeds all the same is a plain success."""
+    pod.passwd.write_text("somebody:x:4711:4711::/:/bin/sh\n")
+    pod.prepare("echo one", "echo two")
+    assert pod.executor(shell).ended().code == 0
+    assert spool(pod).startswith(f"Warning: {DOUBT}, which makes some tools fail: {FIX}\n$ echo one\n")
+    assert spool(pod).count("Warning") == 1
+    assert outcome(pod).message == "All commands succeeded (2)"
+
+
+@pytest.mark.parametrize("content", ["", "x\n::\n+::::::\n", None])
+def test_a_failed_run_names_the_missing_user_as_a_possible_cause(
+    pod: Pod, shell: str, content: str | None
+) -> None:
+    """In the verdict and in the container's last word; an image may have no /etc/passwd at all."""
+    pod.passwd.unlink()
+    if content is not None:
+        pod.passwd.write_text(content)
+    pod.prepare("exit 7")
+    ended = pod.executor(shell).ended()
+    assert ended.code == 7
+    assert outcome(pod).message == f"Command 1 of 1 ended with exit code 7; perhaps because {DOUBT}: {FIX}"
+    assert Outcome.from_json(ended.last_word) == outcome(pod)
+
+
+def test_the_user_is_found_without_any_utility(pod: Pod, shell: str, tmp_path: Path) -> None:
+    """An image without `id`: the shell reads what the kernel says of it."""
+    pod.passwd.unlink()
+    pod.prepare("true")
+    assert pod.executor(shell, path=without_setsid(tmp_path / "bin")).ended().code == 0
+    assert spool(pod).startswith(f"Warning: {DOUBT}")
+
+
+def test_a_user_in_the_last_line_without_its_end_is_found(pod: Pod, shell: str) -> None:
+    """Images are made by hand."""
+    pod.passwd.write_text(f"root:x:4711:0::/:/bin/sh\nme:x:{os.geteuid()}:0::/:/bin/sh")
+    pod.prepare("exit 7")
+    pod.executor(shell).ended()
+    assert outcome(pod).message == "Command 1 of 1 ended with exit code 7"
+    assert "Warning" not in spool(pod)
+
+
+@pytest.mark.parametrize("home", ["", "/nowhere/at/all", "/proc/self"])
+def test_a_home_that_cannot_be_written_is_replaced(pod: Pod, shell: str, home: str) -> None:
+    """Tools keep caches and configuration there; a home in the workspace lasts as long as the run."""
+    pod.prepare('touch "$HOME/.config"; echo "home: $HOME"')
+    assert pod.executor(shell, {"HOME": home}).ended().code == 0
+    assert f"\nhome: {pod.exchange.root}/executor/home\n" in spool(pod)
+    assert spool(pod).startswith(f"HOME is {home + ', which is not writable' if home else 'not set'}: ")
+
+
+def test_a_home_that_works_stays(pod: Pod, shell: str) -> None:
+    """Nothing is said of it, and nothing is left in it."""
+    home = pod.folder / "home"
+    home.mkdir()
+    pod.prepare('echo "home: $HOME"')
+    assert pod.executor(shell, {"HOME": str(home)}).ended().code == 0
+    assert f"\nhome: {home}\n" in spool(pod)
+    assert "HOME is" not in spool(pod)
+    assert list(home.iterdir()) == []
+    assert [path.name for path in pod.workspace.project.iterdir()] == []
+
+
+def test_the_runs_own_home_wins(pod: Pod, shell: str) -> None:
+    """Whoever sets it in the run's environment has a reason."""
+    pod.prepare('echo "home: $HOME"', HOME="/chosen")
+    pod.executor(shell, {"HOME": ""}).ended()
+    assert "\nhome: /chosen\n" in spool(pod)
+
+
 def test_big_output_arrives_whole_and_in_order(pod: Pod, shell: str) -> None:
     """Twenty thousand lines, both streams, nothing lost at the end."""
     pod.prepare("i=0; while [ $i -lt 10000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; exit 3")

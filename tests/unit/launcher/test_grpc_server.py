@@ -126,6 +126,21 @@ def test_a_worker_that_died_without_a_word_is_noticed(connected: Pod, mothership
     assert b"\nup\n" in mothership.log
 
 
+def test_a_dead_worker_is_reported_although_the_order_to_stop_cannot_be_written(
+    connected: Pod, mothership: MothershipFake
+) -> None:
+    """As on a full disk: the order is for the unlikely case that it lives."""
+    connected.times["SPACELIFT_LAUNCHER_WORKER_SILENCE"] = "2"
+    server, worker = begun(connected, "echo up; sleep 300")
+    wait_for(lambda: b"\nup\n" in mothership.log, "the command")
+    (connected.exchange.root / ".stop.new").mkdir()
+    worker.kill()
+    ended = server.ended()
+    assert ended.code == 0, ended.output
+    assert "The order to stop can't be written" in ended.output
+    assert "without a word" in mothership.results[0]["outcome"]["message"]
+
+
 def test_a_result_that_nobody_takes_is_left_as_last_word(connected: Pod, mothership: MothershipFake) -> None:
     """After the deadline; the container's exit code says so."""
     connected.times["SPACELIFT_LAUNCHER_FLUSH_TIMEOUT"] = "1.5"

@@ -1,6 +1,8 @@
 """`init` as a real process against a real HTTPS server."""
 
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +222,46 @@ def test_a_sigterm_ends_init_at_once(connected: Pod, mothership: MothershipFake)
     ended = running.ended(10)
     assert ended.code == 143
     assert ended.last_word["reason"] == "PodDeleted"
+
+
+# As root outside: the owner of the files, but without root's right to pass over their modes.
+AS_1983 = ("bwrap", "--dev-bind", "/", "/", "--unshare-user", "--uid", "1983", "--gid", "1983")
+
+
+def user_namespaces_work() -> bool:
+    """Say whether a process can be given another user ID here."""
+    return (
+        shutil.which("bwrap") is not None
+        and subprocess.run([*AS_1983, "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not user_namespaces_work(), reason="needs bubblewrap with user namespaces")
+@pytest.mark.parametrize(("mode", "named"), [(0o555, "socket"), (0o000, "socket/started")])
+def test_a_volume_of_somebody_else_is_named_with_the_fix(
+    connected: Pod, mothership: MothershipFake, mode: int, named: str
+) -> None:
+    """In the termination message and in the result; there is no place for a log."""
+    connected.workspace.root.chmod(mode)
+    ended = connected.launcher("init", *AS_1983).ended()
+    assert ended.code == 16
+    assert ended.last_word["reason"] == "InitFailed"
+    assert ended.last_word["message"] == (
+        "The workspace could not be prepared: Permission denied for UID 1983: "
+        f"{connected.workspace.root}/{named}: set spec.pod.securityContext.fsGroup to 1983, or let the files of the "
+        "volume belong to GID 1983"
+    )
+    assert mothership.results[0]["outcome"] == ended.last_word
+    assert "Traceback" not in ended.output
+
+
+def test_a_workspace_that_is_no_directory_is_named(connected: Pod, mothership: MothershipFake) -> None:
+    """Any other trouble has the system's own words and the path."""
+    connected.exchange.root.write_text("a file")
+    ended = connected.launcher("init").ended()
+    assert ended.code == 16
+    assert ended.last_word["message"].endswith(f"File exists: {connected.exchange.root}")
+    assert len(mothership.results) == 1
 
 
 def test_an_unknown_command_shows_the_usage(connected: Pod) -> None:

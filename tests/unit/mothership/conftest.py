@@ -80,13 +80,13 @@ class Player:
 class Mothership:
     """Desk, scheduler and API over one database, driven by hand."""
 
-    def __init__(self, root: Path, key: rsa.RSAPrivateKey) -> None:
+    def __init__(self, root: Path, key: rsa.RSAPrivateKey, **settings: Any) -> None:  # noqa: ANN401
         self.files = DataFiles(root / "data")
         ca.initialise(self.files, ["127.0.0.1"])
         self.clock = HandClock()
         self.rules = Rules()
         self.settings = Settings(
-            self.files.root, "mqtts://127.0.0.1:1", "https://127.0.0.1:2", log_limit=1000
+            self.files.root, "mqtts://127.0.0.1:1", "https://127.0.0.1:2", log_limit=1000, **settings
         )
         self.database = Database(self.files.database)
         self.desk = Desk(self.rules, Inventories(self.rules))

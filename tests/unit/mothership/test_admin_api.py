@@ -65,6 +65,10 @@ def test_pool_names_are_unique(mothership: Any) -> None:  # noqa: ANN401
         ({"source": {"type": "git", "url": "https://x", "commit": "main"}}, "source.commit"),
         ({"source": {"type": "git", "url": "https://x", "projectRoot": "../up"}}, "source.projectRoot"),
         ({"runnerImage": "two words"}, "runnerImage"),
+        ({"runnerImage": ["x"]}, "runnerImage"),
+        ({"tool": "two words"}, "tool"),
+        ({"tool": "x" * 65}, "tool"),
+        ({"tool": ["ansible"]}, "tool"),
     ],
 )
 def test_bad_run_names_the_field(mothership: Any, fields: dict[str, object], word: str) -> None:  # noqa: ANN401

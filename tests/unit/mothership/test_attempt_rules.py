@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mothership.decisions.attempts import (
+    Refusal,
     accept,
     assign,
     bind_pod,
@@ -56,7 +57,7 @@ def test_sequence_is_the_position_of_the_stage_in_the_history() -> None:
     """The first attempt is 2 (queued 0, ready 1, preparing 2), the second 5."""
     first = assigned()
     assert first.attempt.sequence == 2
-    again = reject(first, Rejection.BUSY, "", 1, RULES)
+    again = reject(first, Refusal(Rejection.BUSY), 1, RULES)
     assert again.history == ("ready", "preparing", "queued")
     second = assign(again.run, pool_uid="pool", worker="W2", worker_uid="u2", assignment=1, now=2)
     assert second.attempt.sequence == 5
@@ -108,23 +109,47 @@ def test_old_sequence_is_refused_after_a_new_assignment() -> None:
 def test_late_rejection_after_a_grant_is_ignored(reason: Rejection) -> None:
     """Only the lease, the launcher or the worker's verdict end a granted attempt."""
     case = granted()
-    assert reject(case, reason, "", 1, RULES) is case
+    assert reject(case, Refusal(reason), 1, RULES) is case
 
 
 @pytest.mark.parametrize("reason", [Rejection.BUSY, Rejection.DRAINING, Rejection.UNKNOWN])
 def test_rejections_that_lie_in_the_worker_queue_again_without_end(reason: Rejection) -> None:
     """They say nothing about the run, so they aren't counted."""
-    case = reject(assigned(), reason, "", 1, RULES)
+    case = reject(assigned(), Refusal(reason), 1, RULES)
     assert (case.run.state, case.run.requeues) == (RunState.QUEUED, 0)
 
 
-@pytest.mark.parametrize("reason", [Rejection.IMAGE_NOT_ALLOWED, Rejection.INVALID])
-def test_rejections_that_lie_in_the_run_fail_it(reason: Rejection) -> None:
-    """They would come again from every worker."""
-    case = reject(assigned(), reason, "no", 1, RULES)
+@pytest.mark.parametrize(
+    ("rejection", "reason"),
+    [(Rejection.IMAGE_NOT_ALLOWED, Reason.IMAGE_NOT_ALLOWED), (Rejection.INVALID, Reason.CONFIG_ERROR)],
+)
+def test_rejections_that_lie_in_the_run_fail_it(rejection: Rejection, reason: Reason) -> None:
+    """They would come again from every worker; the operator's words are kept."""
+    case = reject(assigned(), Refusal(rejection, "no"), 1, RULES)
     assert case.run.state is RunState.FAILED
+    assert case.run.outcome == Outcome(Result.FAILED, reason, "no")
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        (Reason.INVALID_IMAGE, Reason.INVALID_IMAGE),
+        (Reason.POLICY_DENIED, Reason.POLICY_DENIED),
+        (Reason.COMPLETED, Reason.CONFIG_ERROR),
+        (Reason.EVICTED, Reason.CONFIG_ERROR),
+    ],
+)
+def test_invalid_run_fails_with_the_reason_that_the_worker_names(named: Reason, reason: Reason) -> None:
+    """If it is one of failures that lie in the run or the pool's settings."""
+    case = reject(assigned(), Refusal(Rejection.INVALID, "no", named), 1, RULES)
+    assert case.run.outcome == Outcome(Result.FAILED, reason, "no")
+
+
+def test_rejection_without_words_still_says_who_refused() -> None:
+    """The message of run_rejected is optional."""
+    case = reject(assigned(), Refusal(Rejection.INVALID), 1, RULES)
     assert case.run.outcome is not None
-    assert case.run.outcome.message == "no"
+    assert case.run.outcome.message == "rejected by worker WORKER: invalid"
 
 
 @pytest.mark.parametrize("result", [Result.LOST, Result.FAILED, Result.CANCELED, Result.STOPPED])

@@ -100,7 +100,7 @@ class Grants(RuleBasedStateMachine):
     def run_rejected(self, sequence: int, reason: Rejection) -> None:
         """Reject."""
         case = self._case(sequence)
-        self._store(case, rules.reject(case, reason, "", self.now, RULES))
+        self._store(case, rules.reject(case, rules.Refusal(reason), self.now, RULES))
 
     @rule(sequence=sequences, pod=st.none() | PODS, outcome=OUTCOMES)
     def run_finished(self, sequence: int, pod: str | None, outcome: Outcome) -> None:

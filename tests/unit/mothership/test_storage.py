@@ -15,6 +15,7 @@ from mothership.storage import pools, runs
 from mothership.storage.database import Database
 from mothership.storage.logs import LogStore
 from mothership.storage.runs import RunRequest
+from mothership.storage.tables import SCHEMA_VERSION
 
 
 def test_database_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -25,6 +26,37 @@ def test_database_of_another_version_is_refused(tmp_path: Path) -> None:
     conn.close()
     with pytest.raises(SetupError, match="schema version 7"):
         Database(path)
+
+
+def columns(path: Path) -> dict[str, set[str]]:
+    """Return the names of the columns of each table."""
+    with sqlite3.connect(path) as conn:
+        tables = [name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = {table: {row[1] for row in conn.execute(f"PRAGMA table_info({table})")} for table in tables}
+    conn.close()
+    return found
+
+
+def test_database_of_the_first_version_is_migrated_with_its_runs(tmp_path: Path) -> None:
+    """Its tables become those of a new one; a run of then has no tool."""
+    path, new = tmp_path / "old.db", tmp_path / "new.db"
+    for each in (path, new):
+        Database(each).close()
+    with sqlite3.connect(path) as conn:
+        conn.execute("ALTER TABLE runs DROP COLUMN tool")
+        conn.execute(
+            "INSERT INTO runs (id, pool, state, position, requeues, stop_requested, created_at, commands,"
+            " environment, runner_image, launcher_image) VALUES ('R', 'P', 'queued', 0, 0, 0, 1.0, '[]', '{}', 'i', 'l')"
+        )
+        conn.execute("PRAGMA user_version = 1")
+    conn.close()
+    for _ in range(2):
+        database = Database(path)
+        with database.read() as connection:
+            assert connection.exec_driver_sql("SELECT id, tool FROM runs").all() == [("R", "")]
+            assert connection.exec_driver_sql("PRAGMA user_version").scalar_one() == SCHEMA_VERSION
+        database.close()
+    assert columns(path) == columns(new)
 
 
 def test_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from protocol import MAX_PAYLOAD_BYTES, messages, schema
 from protocol.messages import MessageError
+from protocol.runs import Reason
 
 ROOT = Path(messages.__file__).parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
@@ -58,6 +60,47 @@ def test_unknown_fields_are_ignored() -> None:
     assert messages.parse(json.dumps(data | {"novelty": {"a": 1}}).encode()) == messages.parse(
         json.dumps(data).encode()
     )
+
+
+def _example(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((ROOT / "examples" / f"{name}.json").read_text())
+    return data
+
+
+def test_a_scheduled_run_may_leave_out_image_and_tool() -> None:
+    """A mothership that knows neither field says the same as one that sends them empty."""
+    data = _example("run_scheduled")
+    absent = {name: value for name, value in data.items() if name not in {"runnerImage", "tool"}}
+    empty = absent | {"runnerImage": "", "tool": ""}
+    parsed = messages.parse(json.dumps(absent).encode())
+    assert parsed == messages.parse(json.dumps(empty).encode())
+    assert isinstance(parsed.message, messages.RunScheduled)
+    assert (parsed.message.runner_image, parsed.message.tool) == ("", "")
+
+
+@pytest.mark.parametrize("value", [None, 7, ["ansible"], "x" * 65])
+def test_a_tool_that_is_no_short_text_is_refused(value: object) -> None:
+    """The field's name is in the error."""
+    with pytest.raises(MessageError, match="field tool"):
+        messages.parse(json.dumps(_example("run_scheduled") | {"tool": value}).encode())
+
+
+def test_a_rejection_carries_the_operators_own_words() -> None:
+    """Message and the run's reason are optional and come through unchanged."""
+    data = _example("run_rejected")
+    message = messages.parse(json.dumps(data).encode()).message
+    assert isinstance(message, messages.RunRejected)
+    assert (message.message, message.outcome_reason) == (data["message"], Reason.INVALID_IMAGE)
+    del data["message"], data["outcomeReason"]
+    message = messages.parse(json.dumps(data).encode()).message
+    assert isinstance(message, messages.RunRejected)
+    assert (message.message, message.outcome_reason) == ("", None)
+
+
+def test_a_rejection_with_a_reason_of_no_table_is_refused() -> None:
+    """The reasons of outcomes are all there are."""
+    with pytest.raises(MessageError, match="field outcomeReason"):
+        messages.parse(json.dumps(_example("run_rejected") | {"outcomeReason": "Whatever"}).encode())
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,11 @@ def test_decoding_fails_exactly_where_strict_decoding_fails(text: str) -> None:
     """What Python's strict decoder takes, this takes, and nothing else."""
     data = text.encode()
     plain = data.replace(b"\n", b"")
+    # Python's strict decoder overlooks padding behind a whole group of four; Go's, whose errors users see, does not.
+    body = plain.rstrip(b"=")
+    padded = plain if len(plain) - len(body) == -len(body) % 4 else b"="
     try:
-        wanted: bytes | None = binascii.a2b_base64(plain, strict_mode=True) if plain else b""
+        wanted: bytes | None = binascii.a2b_base64(padded, strict_mode=True) if plain else b""
     except binascii.Error:
         wanted = None
     try:
