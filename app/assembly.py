@@ -24,12 +24,14 @@ the worker process after the fork, and by nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 from typing import TYPE_CHECKING, Final
 
 from app import vocabulary
 from app.agent.agent import Agent
+from app.agent.decisions.graces import Graces
 from app.agent.runtime import AgentSettings
 from app.cluster.client import KubernetesApi
 from app.cluster.events import EventRecorder
@@ -122,6 +124,8 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
         namespaces=settings.namespaces,
         threads=settings.agent_threads,
         tags=worker_tags(os.environ),
+        graces=graces_of(settings),
+        native_sidecars=settings.native_sidecars,
     )
     connections = chosen.threads + chosen.pool_threads + SPARE_CONNECTIONS
     api = KubernetesApi.connect(settings.kubeconfig or None, pool_size=connections)
@@ -135,6 +139,13 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
 def replica_name() -> str:
     """Return the name of this replica: in a cluster, the Pod's."""
     return socket.gethostname() or "operator"
+
+
+def graces_of(settings: Settings) -> Graces:
+    """Return the graces of the agent: each is the setting of its name with ``_grace``."""
+    return Graces(
+        **{field.name: getattr(settings, f"{field.name}_grace") for field in dataclasses.fields(Graces)}
+    )
 
 
 def worker_tags(environment: Mapping[str, str]) -> dict[str, str]:

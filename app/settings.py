@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from app import vocabulary
+from app.durations import parse_duration
 
 ENVIRONMENT_PREFIX: Final = "WORKERPOOL_"
 """Prefix of every environment variable that sets something."""
+
+LONGEST_GRACE: Final = 7 * 24 * 3600.0
+"""Seconds; whoever waits for longer means another unit."""
 
 _TRUE: Final = frozenset({"1", "t", "true"})
 _FALSE: Final = frozenset({"0", "f", "false"})
@@ -88,6 +92,23 @@ def parse_format(text: str) -> str:
     return _one_of(text, "auto", "json", "console")
 
 
+def parse_grace(text: str) -> float:
+    """Parse a duration in Go's syntax, a week at most; return seconds."""
+    seconds = parse_duration(text)
+    if seconds > LONGEST_GRACE:
+        raise ValueError("expected 168h at most")
+    return seconds
+
+
+def parse_automatic(text: str) -> bool | None:
+    """Parse a boolean, or ``auto`` (None) for what the operator finds out by itself."""
+    if text.lower() == "auto":
+        return None
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError("expected auto, true or false")
+    return text.lower() in _TRUE
+
+
 def _one_of(text: str, *choices: str) -> str:
     if text.lower() not in choices:
         raise ValueError(f"expected one of {', '.join(choices)}")
@@ -128,6 +149,61 @@ class Settings:
         "16",
         parse_count,
         "threads that write to the API server; more than 16 gain nothing in one Python process",
+    )
+    image_pull_grace: float = _option(
+        "30s",
+        parse_grace,
+        "how long an image may fail to be pulled until the run fails",
+    )
+    container_config_grace: float = _option(
+        "30s",
+        parse_grace,
+        "how long a container may fail to be made or started until the run fails",
+    )
+    unschedulable_grace: float = _option(
+        "5m",
+        parse_grace,
+        "how long no node takes a run's Pod until the run fails; leave an autoscaler time for a node",
+    )
+    run_pod_grace: float = _option(
+        "5s",
+        parse_grace,
+        "how long a run has no Pod until the API server is asked whether it admits one",
+    )
+    refusal_grace: float = _option(
+        "5m",
+        parse_grace,
+        "how long a refused Pod is waited for when that may pass: a quota, a webhook that doesn't answer",
+    )
+    deleted_pod_grace: float = _option(
+        "10s",
+        parse_grace,
+        "how long, beyond its own grace, a deleted Pod that never started is waited for",
+    )
+    node_lost_grace: float = _option(
+        "5m",
+        parse_grace,
+        "how long, beyond the Pod's own grace, the node of a deleted Pod is waited for",
+    )
+    launcher_report_grace: float = _option(
+        "75s",
+        parse_grace,
+        "how long launcher-grpc may take to report after the worker container ended",
+    )
+    deregistration_grace: float = _option(
+        "60s",
+        parse_grace,
+        "how long a deleted Worker waits for the mothership's answer",
+    )
+    verdict_report_grace: float = _option(
+        "60s",
+        parse_grace,
+        "how long a verdict waits for the mothership when its Worker or pool is going away",
+    )
+    native_sidecars: bool | None = _option(
+        "auto",
+        parse_automatic,
+        "whether additionalSidecarContainers become native sidecars: true, false, or auto: from Kubernetes 1.29 on",
     )
     hooks_only: bool = _option(
         "false",

@@ -11,6 +11,7 @@ import structlog
 
 from app import vocabulary as words
 from app.agent.connection import Connection
+from app.agent.decisions import draining
 from app.agent.effects import RevisionStore
 from app.agent.engine import Engine
 from app.agent.inbox import Inbox, Letter
@@ -20,8 +21,9 @@ from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Events, Key
 from app.agent.schema import SchemaCheck
 from app.agent.session import Connect, Session
+from app.agent.sidecars import NativeSidecars
 from app.agent.sweep import sweep_revisions
-from app.agent.worker_state import parse_worker
+from app.agent.worker_state import WorkerView, parse_worker
 from app.agent.workqueue import WorkQueue
 from app.cluster.client import KubernetesApi
 from app.cluster.errors import ApiError
@@ -73,8 +75,9 @@ class Agent:
         self._cluster = Cluster(
             api, self._pool_cache, self._worker_cache, self._pod_cache, events, run_pod_of
         )
-        self._schema = SchemaCheck(api)
-        self._revisions = RevisionStore(api)
+        self._schema, self._schema_known = SchemaCheck(api), False
+        self._sidecars = NativeSidecars(settings.native_sidecars, api.server_version)
+        self._revisions = RevisionStore(api, self._sidecars.known)
         expected = (ApiError,)
         self._pool_queue: WorkQueue[Key] = WorkQueue(
             "pools", lambda key: self._pools.reconcile(key), settings.pool_threads, expected
@@ -93,7 +96,7 @@ class Agent:
             lambda: self,
             self._pool_queue.add,
             self._queue.add,
-            self._schema.ok,
+            self._schema_fault,
         )
         self._engine = Engine(
             self._cluster,
@@ -151,12 +154,15 @@ class Agent:
             "synced": synced,
             "watches": silent < settings.silence_limit,
             "schema": self._schema.ok(),
+            "version": self._sidecars.known() is not None,
         }
         checks = {name: "ok" if good else "failing" for name, good in {**vital, **needed}.items()}
         checks["oldest_work_seconds"] = f"{lag:.1f}"
         checks["silent_seconds"] = f"{silent:.1f}"
         if self._schema.fault:
             checks["schema"] = self._schema.fault
+        if self._sidecars.known() is None:
+            checks["version"] = "the API server's version has not been read yet: nothing is claimed"
         ready = sum(session.state.ready for session in sessions)
         checks["pools_connected"] = f"{ready} of {len(self._pools.known())}"
         live = all(vital.values())
@@ -205,7 +211,14 @@ class Agent:
             changed = self._roster.note(newest)
         if changed:
             self._pool_queue.add((newest.namespace, newest.pool_name), GATHERING)
+        if old and new and old.get("spec") != new.get("spec"):
+            self._tell_of_draining(parse_worker(old), parse_worker(new))
         self._queue.add(key)
+
+    def _tell_of_draining(self, former: WorkerView, worker: WorkerView) -> None:
+        event = draining.pools_wish(former, worker)
+        if event is not None:
+            self._cluster.events.emit(worker.reference, *event)
 
     def _pod_changed(self, _type: str, old: KubernetesObject | None, new: KubernetesObject | None) -> None:
         found = new or old
@@ -219,6 +232,7 @@ class Agent:
 
     def _keep(self) -> None:
         self._check_schema()
+        next_version = self._clock.monotonic() + self._check_version()
         while not all(informer.synced for informer in self._informers):
             self._last_keep = self._clock.monotonic()
             if self._stopping.wait(0.02):
@@ -231,28 +245,32 @@ class Agent:
             now = self._last_keep = self._clock.monotonic()
             if now >= next_schema:
                 next_schema = now + self._check_schema()
+            if now >= next_version:
+                next_version = now + self._check_version()
             if now >= next_sweep:
                 next_sweep = now + self._settings.resync
                 self._sweep()
 
     def _check_schema(self) -> float:
         if self._schema.refresh():
+            self._schema_known = True
             if self._schema.ok():
                 _log.info("schema_revision_matches")
             else:
                 _log.error("schema_revision_mismatch", detail=self._schema.fault)
-                self._tell_pools_of_schema()
             self._resync()
         return self._settings.schema_check if self._schema.ok() else self._settings.broken_schema_check
 
-    def _tell_pools_of_schema(self) -> None:
-        for key in self._pools.known():
-            pool = self._pools.view(key)
-            if pool is not None:
-                text = self._schema.fault
-                self._cluster.events.emit(
-                    pool.reference, words.EVENT_WARNING, words.SCHEMA_TOO_OLD_EVENT, text
-                )
+    def _schema_fault(self) -> str | None:
+        """Return what is wrong with the CRDs, None before they were read for the first time: that is no mismatch."""
+        return self._schema.fault if self._schema_known else None
+
+    def _check_version(self) -> float:
+        if self._sidecars.refresh():
+            _log.info("native_sidecars", available=self._sidecars.known())
+            self._resync()
+        known = self._sidecars.known() is not None
+        return self._settings.version_check if known else self._settings.broken_version_check
 
     def _sweep(self) -> None:
         self._resync()

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import structlog
@@ -76,7 +76,10 @@ class AckToken:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """What can be told of the connection right now; times are monotonic seconds."""
+    """What can be told of the connection right now; times are monotonic seconds.
+
+    `failures` counts the tries in a row that failed; one that stood for a while begins a new row.
+    """
 
     ready: bool = False
     epoch: int = 0
@@ -85,6 +88,7 @@ class ConnectionState:
     last_traffic: float = 0.0
     error: str = ""
     taken_over: bool = False
+    failures: int = 0
 
 
 class Sink(Protocol):
@@ -221,7 +225,9 @@ class Connection:
     def _one_connection(self) -> bool:
         """Connect and serve until the connection ends; return whether another client took the session."""
         epoch, taken_over = self._state.epoch + 1, False
-        self._state = ConnectionState(epoch=epoch, since=self._clock(), error=self._state.error)
+        self._state = ConnectionState(
+            epoch=epoch, since=self._clock(), error=self._state.error, failures=self._failures
+        )
         self._ended = ""
         client = self._client = self._make_client(epoch)
 
@@ -266,6 +272,7 @@ class Connection:
             session_present=bool(flags.session_present),
             since=self._clock(),
             last_traffic=self._clock(),
+            failures=self._failures,
         )
         # Always, also in a session that was kept: a broker can have lost it (fact 8).
         client.subscribe(self._settings.subscription, qos=_QOS)
@@ -419,14 +426,12 @@ class Connection:
             last_traffic=old.last_traffic,
             error=error,
             taken_over=taken_over,
+            failures=self._failures,
         )
 
     def _touch(self) -> None:
         # Reading and replacing is safe: only this thread writes the state.
-        old = self._state
-        self._state = ConnectionState(
-            old.ready, old.epoch, old.session_present, old.since, self._clock(), old.error, old.taken_over
-        )
+        self._state = replace(self._state, last_traffic=self._clock())
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):

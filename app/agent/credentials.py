@@ -23,9 +23,6 @@ from app.agent.pool_state import PoolView, SecretKey
 from protocol.sealing import OpeningKey, SealError
 from protocol.token import CredentialsError, PoolToken, decode_private_key, decode_token
 
-CANNOT_REGISTER = "Unable to register worker pool: "
-"""How the Event about bad credentials begins, as users of the field know it."""
-
 NO_TOKEN = "cannot retrieve workerpool token: "  # noqa: S105 - a message
 """What every fault of the Secret itself is reported as."""
 
@@ -62,7 +59,7 @@ def read_credentials(
 ) -> PoolCredentials:
     """Return the credentials of `pool` from its Secrets by name (None: there is no such Secret).
 
-    Raise `CredentialsError` with the text of the Event, without its beginning `CANNOT_REGISTER`.
+    Raise `CredentialsError` with the text of the Event, without its beginning (`decisions.reporting`).
     """
     try:
         token = decode_token(_entry("token", pool.token, secrets, pool.namespace))

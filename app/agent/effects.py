@@ -6,6 +6,7 @@ Each function is safe to repeat. Errors of the API pass through: who called deci
 import base64
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from app import vocabulary as words
@@ -14,7 +15,7 @@ from app.agent.pod_state import PodView
 from app.agent.pool_state import PoolView
 from app.agent.runtime import Api
 from app.agent.worker_state import WorkerView, attempt_name
-from app.cluster.errors import AlreadyExists, Conflict, NotFound
+from app.cluster.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from app.cluster.resources import CONTROLLER_REVISIONS, PODS, SECRETS
 from protocol.messages import RunScheduled
 from protocol.sealing import RunPayload
@@ -74,16 +75,23 @@ class RevisionStore:
     """Makes sure that a pool's settings revision exists before a run refers to it.
 
     What was seen is remembered, so that a claim costs no call for it; `forget` and `used` serve the sweep.
+    `native_sidecars` says whether the cluster has them, None while that isn't known.
     """
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, api: Api, native_sidecars: Callable[[], bool | None] = lambda: False) -> None:
+        self._api, self._native_sidecars = api, native_sidecars
         self._lock = threading.Lock()
         self._used: dict[tuple[str, str], float] = {}
 
     def ensure(self, pool: PoolView, pool_ulid: str, now: float) -> str:
-        """Return the name of the revision of the pool's current settings, having created it if need be."""
-        name = revisions.revision_name(pool)
+        """Return the name of the revision of the pool's current settings, having created it if need be.
+
+        Raise Unavailable while it isn't known what the cluster can do: a guess would be another revision soon.
+        """
+        native = self._native_sidecars()
+        if native is None:
+            raise Unavailable("the API server's version is not known yet")
+        name = revisions.revision_name(pool, native_sidecars=native)
         key = pool.namespace, name
         with self._lock:
             known = key in self._used
@@ -91,11 +99,16 @@ class RevisionStore:
                 self._used[key] = now
         if not known:
             with contextlib.suppress(AlreadyExists):
-                body = revisions.revision_body(pool, pool_ulid)
+                body = revisions.revision_body(pool, pool_ulid, native_sidecars=native)
                 self._api.create(CONTROLLER_REVISIONS, pool.namespace, body)
             with self._lock:
                 self._used[key] = now
         return name
+
+    def current(self, pool: PoolView) -> str | None:
+        """Return the name that the revision of the pool's current settings has, None while that can't be told."""
+        native = self._native_sidecars()
+        return None if native is None else revisions.revision_name(pool, native_sidecars=native)
 
     def get(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return a revision from the API server, None when it isn't there."""

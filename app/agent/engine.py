@@ -15,9 +15,17 @@ from typing import Protocol
 
 import structlog
 
-from app import vocabulary as words
 from app.agent import effects, patches
-from app.agent.decisions import history, outbox, progress, registration, released, verdict
+from app.agent.decisions import (
+    conditions,
+    history,
+    outbox,
+    progress,
+    registration,
+    released,
+    verdict,
+    worker_events,
+)
 from app.agent.inbox import Inbox, Letter
 from app.agent.keeping import Keeping
 from app.agent.mail import Mail, Setting
@@ -43,9 +51,6 @@ from app.cluster.resources import PODS, SECRETS
 from app.logs import redact_text
 from protocol.messages import FROM_MOTHERSHIP, MessageError, WorkerMessage, parse
 from protocol.runs import Outcome, Phase, Reason, Result
-
-PATIENCE_FOR_VERDICT = 60.0
-"""Seconds that a verdict waits for `run_released` when its Worker or pool is going away."""
 
 PAUSE_WITHOUT_SCHEMA = 5.0
 LOOK_AGAIN = 1.0
@@ -104,10 +109,11 @@ class Engine:
         self._cluster, self._pools, self._roster, self._inbox = cluster, pools, roster, inbox
         self._settings, self._clock, self._counters = settings, clock, counters
         self._schema_ok, self._wake = schema_ok, wake
-        self._status = StatusWriter(cluster, roster)
+        self._graces = settings.graces
+        self._status = StatusWriter(cluster, roster, clock)
         self._mail = Mail(cluster, self._status, revisions, clock, counters)
-        self._keeping = Keeping(cluster, roster)
-        self._refusals = Refusals(cluster, revisions)
+        self._keeping = Keeping(cluster, roster, clock)
+        self._refusals = Refusals(cluster, revisions, settings.graces)
         self._memories: dict[Key, Memory] = {}
         self._kinds_logged: set[str] = set()
         self._lock = threading.Lock()
@@ -141,9 +147,10 @@ class Engine:
             case = self._case(key, worker)
             worker, pause = self._advance(worker, case)
             self._after_verdict(worker, case)
-            worker = self._trim_history(worker, case)
+            worker, expiry = self._trim_history(worker, case)
             worker, farewell = self._farewell(worker, case)
-            return _soonest(pause, farewell, self._publish(worker, case))
+            worker = self._correct_ready(worker)
+            return _soonest(pause, expiry, farewell, self._publish(worker, case))
 
     def _case(self, key: Key, worker: WorkerView) -> Case:
         memory = self._memories.get(key)
@@ -228,10 +235,12 @@ class Engine:
     def _advance(self, worker: WorkerView, case: Case) -> tuple[WorkerView, float | None]:
         """Bring the run forward as far as its Pod shows; return the newest view and when to look again."""
         while (run := worker.run) is not None and run.phase is not Phase.FINISHED:
-            seen = progress.situation(run, self._status.pods(worker))
+            pods = self._status.pods(worker)
+            seen = progress.situation(run, pods, self._graces, case.memory.problem)
+            case.memory.problem = seen.problem
             label = f"{run.run}:{run.sequence}:{run.phase}:{seen.label}"
             held = case.memory.hold("pod", label, self._clock.monotonic())
-            step = progress.decide(run, seen, held)
+            step = progress.decide(run, seen, held, self._graces)
             following, pause = self._take(worker, run, step, case, held)
             if following is worker:
                 return worker, pause
@@ -243,10 +252,7 @@ class Engine:
     ) -> tuple[WorkerView, float | None]:
         match step:
             case progress.Advance():
-                _log.info("run_advanced", run=run.run, sequence=run.sequence, phase=step.phase.value)
-                return self._status.write(
-                    worker, patches.advanced(worker, run, step.phase, step.pod_uid)
-                ), None
+                return self._advance_to(worker, run, step), None
             case progress.Finish():
                 return self._finish(worker, case, step.outcome, step.pod_uid), None
             case progress.LookLive():
@@ -257,6 +263,14 @@ class Engine:
                 return self._look_for_secret(worker, run, case)
             case progress.Wait():
                 return worker, step.seconds
+
+    def _advance_to(self, worker: WorkerView, run: Attempt, step: progress.Advance) -> WorkerView:
+        _log.info("run_advanced", run=run.run, sequence=run.sequence, phase=step.phase.value)
+        worker = self._status.write(worker, patches.advanced(worker, run, step.phase, step.pod_uid))
+        if step.phase is Phase.RUNNING:
+            pod = progress.pod_of(run, self._status.pods(worker))
+            self._event(worker, worker_events.run_started(run, pod.node if pod else ""))
+        return worker
 
     def _look_live(self, worker: WorkerView, run: Attempt, case: Case) -> tuple[WorkerView, float | None]:
         """`lost` is recorded on the API server's own word alone: a watch cache may simply be late."""
@@ -274,7 +288,7 @@ class Engine:
         self, worker: WorkerView, run: Attempt, case: Case, held: float
     ) -> tuple[WorkerView, float | None]:
         left = case.memory.next_look - self._clock.monotonic()
-        if left > 0 and held > progress.POD_WAIT * 1.5:
+        if left > 0 and held > self._graces.run_pod * 1.5:
             return worker, left
         outcome = self._refusals.judge(worker, run, held)
         if outcome is None and worker.deleting and held >= DELETED_WAIT:
@@ -282,10 +296,9 @@ class Engine:
             text = "the worker was deleted before the run's Pod was made"
             outcome = Outcome(Result.FAILED, Reason.POD_DELETED, text)
         if outcome is not None:
-            text = outcome.message
-            self._event(worker, words.EVENT_WARNING, words.POD_REFUSED_EVENT, text)
+            self._event(worker, worker_events.pod_refused(outcome))
             return self._finish(worker, case, outcome, None), None
-        pause = min(max(held, progress.POD_WAIT), MOST_LOOK_PAUSE)
+        pause = min(max(held, self._graces.run_pod, LOOK_AGAIN), MOST_LOOK_PAUSE)
         case.memory.next_look = self._clock.monotonic() + pause
         return worker, pause
 
@@ -313,7 +326,7 @@ class Engine:
         pods = self._status.pods(worker)
         own = next((pod for pod in pods if pod.uid == (run.pod_uid or pod_uid)), None)
         candidate = own if own is not None and history.keepable(own, outcome) else None
-        kept = self._keeping.kept(worker, case.pool, candidate)
+        kept = self._keeping.kept(worker, case.pool, candidate).names
         worker = self._status.write(worker, patches.finished(worker, run, outcome, pod_uid, kept))
         self._counters.add(f"runs_{outcome.result.value}")
         _log.info(
@@ -324,11 +337,7 @@ class Engine:
             reason=outcome.reason.value,
             detail=outcome.message,
         )
-        kind = words.EVENT_NORMAL if outcome.result is Result.SUCCEEDED else words.EVENT_WARNING
-        text = f"Run {run.run} {outcome.result.value}: {outcome.reason.value}"
-        self._event(
-            worker, kind, words.RUN_FINISHED_EVENT, f"{text}: {outcome.message}" if outcome.message else text
-        )
+        self._event(worker, worker_events.run_ended(run.run, outcome))
         for name in self._keeping.others_with_too_many(worker, case.pool):
             self._wake((worker.namespace, name))
         return worker
@@ -352,13 +361,14 @@ class Engine:
             # The kubelet was quicker; its change wakes us again with the newer Pod.
             self._counters.add("conflicts")
 
-    def _trim_history(self, worker: WorkerView, case: Case) -> WorkerView:
+    def _trim_history(self, worker: WorkerView, case: Case) -> tuple[WorkerView, float | None]:
+        """Let go of Pods that the pool keeps no longer; return, too, after how many seconds the next is too old."""
         if not worker.kept_pods:
-            return worker
+            return worker, None
         kept = self._keeping.kept(worker, case.pool)
-        if kept == list(worker.kept_pods):
-            return worker
-        return self._status.write(worker, patches.kept_pods(worker, kept))
+        if kept.names != list(worker.kept_pods):
+            worker = self._status.write(worker, patches.kept_pods(worker, kept.names))
+        return worker, kept.look_after
 
     # --- registration and publishing ---
 
@@ -369,7 +379,11 @@ class Engine:
         label = f"{worker.registration}:{worker.deleting}:{worker.in_flight}"
         waited = case.memory.hold("farewell", label, self._clock.monotonic())
         next_step = registration.farewell(
-            worker, admitted=admitted, answered=case.memory.unregistered, waited=waited
+            worker,
+            admitted=admitted,
+            answered=case.memory.unregistered,
+            waited=waited,
+            graces=self._graces,
         )
         match next_step:
             case registration.Farewell.BEGIN:
@@ -377,11 +391,10 @@ class Engine:
             case registration.Farewell.CONFIRMED:
                 return self._status.write(worker, patches.gone(worker)), None
             case registration.Farewell.UNCONFIRMED:
-                text = "The mothership could not be told in time that this worker goes away"
-                self._event(worker, words.EVENT_WARNING, words.DEREGISTRATION_UNCONFIRMED_EVENT, text)
+                self._event(worker, worker_events.deregistration_unconfirmed())
                 return self._status.write(worker, patches.gone(worker)), None
             case registration.Farewell.WAIT:
-                return worker, registration.FAREWELL_DEADLINE - waited
+                return worker, self._graces.deregistration - waited
         return worker, None
 
     def _leave_unheard(self, worker: WorkerView, case: Case) -> WorkerView:
@@ -391,20 +404,26 @@ class Engine:
         """
         current = self._pools.session((worker.namespace, worker.pool_name))
         served = case.session is not None or (case.pool is not None and current is None)
-        finished = worker.run is not None and worker.run.phase is Phase.FINISHED
-        unheard = finished and (worker.deleting or not served)
+        run = worker.run if worker.run is not None and worker.run.phase is Phase.FINISHED else None
+        unheard = run is not None and (worker.deleting or not served)
         label = f"{unheard}:{worker.run.key if worker.run else ''}"
         waited = case.memory.hold("unheard", label, self._clock.monotonic())
-        if not unheard or waited < PATIENCE_FOR_VERDICT:
+        if run is None or not unheard or waited < self._graces.verdict_report:
             return worker
-        text = "The verdict of this worker's run could not be reported to the mothership in time"
-        self._event(worker, words.EVENT_WARNING, words.DEREGISTRATION_UNCONFIRMED_EVENT, text)
+        self._event(worker, worker_events.verdict_unreported(run))
         return self._status.write(worker, patches.released(worker))
+
+    def _correct_ready(self, worker: WorkerView) -> WorkerView:
+        """Tell of a wish of the pool that came or went while no other patch was due."""
+        if not conditions.ready_is_stale(worker):
+            return worker
+        return self._status.write(worker, patches.told(worker))
 
     def _publish(self, worker: WorkerView, case: Case) -> float | None:
         session = case.session
         if session is None or not session.state.ready:
-            return PATIENCE_FOR_VERDICT if worker.in_flight or worker.deleting else None
+            waits = worker.in_flight or worker.deleting
+            return max(self._graces.verdict_report, LOOK_AGAIN) if waits else None
         memory, now = case.memory, self._clock.monotonic()
         standing = outbox.Standing(
             pool_uid=session.pool_uid,
@@ -441,8 +460,8 @@ class Engine:
                 self._let_go(pod)
         return None
 
-    def _event(self, worker: WorkerView, kind: str, reason: str, text: str) -> None:
-        self._cluster.events.emit(worker.reference, kind, reason, text)
+    def _event(self, worker: WorkerView, event: worker_events.EventText) -> None:
+        self._cluster.events.emit(worker.reference, *event)
 
 
 def _jitter(uid: str) -> float:

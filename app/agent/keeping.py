@@ -1,51 +1,95 @@
 """Which finished Pods a Worker keeps, with the whole pool in view: gathers what `decisions.history` judges."""
 
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
 from app.agent.decisions import history, verdict
 from app.agent.pod_state import PodView, parse_pod
 from app.agent.pool_state import PoolView
 from app.agent.roster import Member, Roster
-from app.agent.runtime import Cluster
+from app.agent.runtime import Clock, Cluster
 from app.agent.worker_state import WorkerView
 from protocol.runs import Result
 
+LONGEST_LOOK = 86400.0
+"""Seconds until a Pod's age is looked at again at the latest: a thread can't wait for the centuries a pool may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Names of a Worker's Pods that are kept, and after how many seconds the next may be too old (None: none will be)."""
+
+    names: list[str]
+    look_after: float | None
+
 
 class Keeping:
-    """Works from the caches alone: a Pod too many or too few in a history harms no run."""
+    """Works from the caches alone: a Pod too many or too few in a history harms no run.
 
-    def __init__(self, cluster: Cluster, roster: Roster) -> None:
-        self._cluster, self._roster = cluster, roster
+    A Pod that is being deleted, or is gone, is neither kept nor counted.
+    """
 
-    def kept(self, worker: WorkerView, pool: PoolView | None, candidate: PodView | None = None) -> list[str]:
-        """Return the names of this Worker's Pods that are kept, `candidate` included if it is worth it."""
-        planned = self._planned(worker, pool, candidate)
-        names = [*worker.kept_pods, *([candidate.name] if candidate else [])]
-        return [name for name in dict.fromkeys(names) if (worker.name, name) in planned]
+    def __init__(self, cluster: Cluster, roster: Roster, clock: Clock) -> None:
+        self._cluster, self._roster, self._clock = cluster, roster, clock
+
+    def kept(self, worker: WorkerView, pool: PoolView | None, candidate: PodView | None = None) -> Kept:
+        """Return what is kept of this Worker's Pods, `candidate` included if it is worth it."""
+        if pool is None:
+            return Kept([], None)
+        own = {each.name: each for each in self._own(worker)}
+        if candidate is not None:
+            own[candidate.name] = _kept_pod(worker.name, candidate)
+        planned = self._plan(worker, pool, own.values())
+        names = [name for name in own if (worker.name, name) in planned]
+        ends = [end for name in names if (end := planned[worker.name, name]) is not None]
+        return Kept(names, min(*ends, LONGEST_LOOK) if ends else None)
 
     def others_with_too_many(self, worker: WorkerView, pool: PoolView | None) -> list[str]:
-        """Return the names of the pool's other Workers that keep Pods which must go now."""
-        others = [each for each in self._members(worker) if each.kept_pods and each.name != worker.name]
-        planned = self._planned(worker, pool, None) if others else set()
+        """Return the names of the pool's other Workers that keep Pods which must go for this Worker's."""
+        own = list(self._own(worker))
+        if pool is None or not _counted(own, pool):
+            return []
+        planned = self._plan(worker, pool, own)
         return [
-            each.name for each in others if any((each.name, name) not in planned for name in each.kept_pods)
+            each.name
+            for each in self._others(worker)
+            if any((each.name, name) not in planned for name in each.kept_pods)
         ]
 
-    def _planned(
-        self, worker: WorkerView, pool: PoolView | None, candidate: PodView | None
-    ) -> set[tuple[str, str]]:
-        if pool is None:
-            return set()
-        pods = [_kept_pod(worker.name, candidate)] if candidate else []
-        for member in self._members(worker):
-            for name in member.kept_pods:
-                found = self._cluster.pods.get(worker.namespace, name)
-                if found is not None:
-                    pods.append(_kept_pod(member.name, parse_pod(found)))
-        return history.plan(pods, failed_limit=pool.failed_history, successful_limit=pool.successful_history)
+    def _plan(
+        self, worker: WorkerView, pool: PoolView, own: Iterable[history.KeptPod]
+    ) -> dict[tuple[str, str], float | None]:
+        pods = list(own)
+        if _counted(pods, pool):
+            # A pool that keeps all successful Pods may have thousands: they are looked at only where number matters.
+            for member in self._others(worker):
+                pods.extend(self._pods(worker.namespace, member.name, member.kept_pods))
+        return history.plan(pods, pool.history, self._clock.now().timestamp())
 
-    def _members(self, worker: WorkerView) -> list[Member]:
-        return self._roster.members((worker.namespace, worker.pool_name))
+    def _own(self, worker: WorkerView) -> Iterator[history.KeptPod]:
+        return self._pods(worker.namespace, worker.name, worker.kept_pods)
+
+    def _pods(self, namespace: str, worker: str, names: Iterable[str]) -> Iterator[history.KeptPod]:
+        for name in names:
+            found = self._cluster.pods.get(namespace, name)
+            if found is not None and "deletionTimestamp" not in found["metadata"]:
+                yield _kept_pod(worker, parse_pod(found))
+
+    def _others(self, worker: WorkerView) -> list[Member]:
+        members = self._roster.members((worker.namespace, worker.pool_name))
+        return [each for each in members if each.kept_pods and each.name != worker.name]
+
+
+def _counted(pods: Iterable[history.KeptPod], pool: PoolView) -> bool:
+    """Return whether the pool bounds the number of any of these Pods, so that other Workers' Pods matter to them."""
+    return any(pool.history.of(each).limit is not None for each in pods)
 
 
 def _kept_pod(worker: str, pod: PodView) -> history.KeptPod:
     succeeded = verdict.judge(pod).result is Result.SUCCEEDED
-    return history.KeptPod(worker, pod.name, succeeded, pod.finished_at)
+    return history.KeptPod(worker, pod.name, succeeded, _created(pod), pod.finished_at)
+
+
+def _created(pod: PodView) -> float:
+    return dt.datetime.fromisoformat(pod.created_at).timestamp()

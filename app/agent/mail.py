@@ -6,13 +6,13 @@ what matters.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from app import vocabulary as words
 from app.agent import effects, patches
-from app.agent.decisions import claim, progress, released, verdict
+from app.agent.decisions import claim, draining, progress, released, verdict, worker_events
 from app.agent.memory import Memory
 from app.agent.pool_state import PoolView
 from app.agent.runtime import Clock, Cluster, Counters
@@ -33,6 +33,9 @@ from protocol.messages import (
 )
 from protocol.runs import Outcome, Rejection
 from protocol.sealing import SealError
+
+REJECTION_LIMIT = 4096
+"""Characters of a rejection's text, as the protocol bounds them: the API's own words can be longer."""
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +88,8 @@ class Mail:
         if isinstance(message, RunScheduled):
             namespace, pool_ulid = session.pool_key[0], session.pool_ulid
             effects.delete_unclaimed_secret(self._cluster.api, namespace, worker_ulid, pool_ulid, message)
-            reject(session, worker_ulid, message, Rejection.UNKNOWN, "there is no such worker")
+            unknown = claim.Reject(Rejection.UNKNOWN, "there is no such worker", record=False)
+            reject(session, worker_ulid, message, unknown)
         elif isinstance(message, Registered | Drain | RunReleased | RunCanceled):
             unregister = Unregister(worker_uid=message.worker_uid, pool_uid=session.pool_uid)
             session.publish(worker_ulid, f"unregister:{message.worker_uid}", unregister)
@@ -102,7 +106,9 @@ class Mail:
                     setting.memory.sent.pop(f"{kind}:{run.run}:{run.sequence}", None)
             return worker
         if isinstance(decision, claim.Claim) and setting.pool is not None:
-            claimed = self._claim(worker, message, setting, setting.pool)
+            # What is recorded is what was judged, also when the run left its image to the pool.
+            chosen = replace(message, runner_image=decision.runner_image)
+            claimed = self._claim(worker, chosen, setting, setting.pool)
             if isinstance(claimed, WorkerView):
                 return claimed
             decision = claimed
@@ -170,7 +176,7 @@ class Mail:
         setting.memory.made_secret = None
         _log.info("run_rejected", run=message.run, sequence=message.sequence, reason=decision.reason.value)
         self._counters.add(f"runs_rejected_{decision.reason.value}")
-        reject(setting.session, worker.ulid, message, decision.reason, decision.message)
+        reject(setting.session, worker.ulid, message, decision)
         return worker
 
     # --- the others ---
@@ -182,8 +188,10 @@ class Mail:
         if setting.memory.secret_gone != run.key:
             # The mothership closed it before it heard of the verdict: afterwards nobody knows the Secret's name.
             effects.delete_run_secret(self._cluster.api, worker.namespace, run.secret_name, run.secret_uid)
+        free = self._status.write(worker, patches.released(worker))
         _log.info("run_released", run=message.run, sequence=message.sequence)
-        return self._status.write(worker, patches.released(worker))
+        self._event(worker, *worker_events.run_released(run))
+        return free
 
     def _canceled(self, worker: WorkerView, message: RunCanceled, setting: Setting) -> WorkerView:
         if worker.run is None or not released.cancels(worker, message):
@@ -201,9 +209,11 @@ class Mail:
         if pending:
             # Registering says: not draining; the answer says whether it is drained.
             setting.memory.announced_drain = (False, message.drained)
-        if pending or (known and worker.drained is not message.drained):
-            return self._status.write(worker, patches.registered(worker, drained=message.drained))
-        return worker
+        if not pending and not (known and worker.drained is not message.drained):
+            return worker
+        registered = self._status.write(worker, patches.registered(worker, drained=message.drained))
+        self._tell_drain(worker, registered)
+        return registered
 
     def _unregistered(self, worker: WorkerView, setting: Setting) -> WorkerView:
         if worker.registration == words.REGISTRATION_DEREGISTERING:
@@ -222,13 +232,20 @@ class Mail:
         }
         if worker.drained is message.drained:
             return worker
-        return self._status.write(worker, patches.drained(worker, drained=message.drained))
+        changed = self._status.write(worker, patches.drained(worker, drained=message.drained))
+        self._tell_drain(worker, changed)
+        return changed
+
+    def _tell_drain(self, former: WorkerView, worker: WorkerView) -> None:
+        event = draining.draining_event(former, worker)
+        if event is not None:
+            self._event(worker, *event)
 
     def _event(self, worker: WorkerView, kind: str, reason: str, text: str) -> None:
         self._cluster.events.emit(worker.reference, kind, reason, text)
 
 
-def reject(session: Session, worker_ulid: str, message: RunScheduled, reason: Rejection, text: str) -> None:
+def reject(session: Session, worker_ulid: str, message: RunScheduled, decision: claim.Reject) -> None:
     """Publish that a scheduled run will not be run by this Worker."""
     rejected = RunRejected(
         worker_uid=message.worker_uid,
@@ -237,7 +254,8 @@ def reject(session: Session, worker_ulid: str, message: RunScheduled, reason: Re
         stage=message.stage,
         sequence=message.sequence,
         assignment=message.assignment,
-        reason=reason,
-        message=text,
+        reason=decision.reason,
+        message=decision.message[:REJECTION_LIMIT],
+        outcome_reason=decision.outcome_reason,
     )
     session.publish(worker_ulid, f"rejected:{message.run}:{message.sequence}", rejected)

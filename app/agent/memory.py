@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from app.agent.decisions.outbox import Sent
+from app.agent.decisions.starting import Problem
 
 
 @dataclass(slots=True)
@@ -11,7 +12,8 @@ class Memory:
 
     `connection` is the connection that `sent` holds for; `secret_gone` the attempt whose Secret was deleted;
     `made_secret` name and UID of the Secret of a claim that isn't recorded yet; `next_look` when the API server is
-    asked again about a Pod that doesn't come or doesn't start; `announced_drain` is None when it must be said again.
+    asked again about a Pod that doesn't come or doesn't start; `announced_drain` is None when it must be said again;
+    `problem` is what kept its Pod from starting when it was last looked at.
     """
 
     uid: str
@@ -22,6 +24,7 @@ class Memory:
     made_secret: tuple[str, str] | None = None
     unregistered: bool = False
     next_look: float = 0.0
+    problem: Problem | None = None
     _held: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def hold(self, what: str, label: str, now: float) -> float:

@@ -1,7 +1,8 @@
 """The merge patches of Worker.status, one builder for each transition; pure.
 
 Everything that must hold together is in one patch, and every patch carries the resourceVersion it was decided on:
-a stale decision is a conflict without effect.
+a stale decision is a conflict without effect. The conditions are added where patches are written
+(``app.agent.status``), derived from what a patch leaves behind.
 """
 
 from collections.abc import Sequence
@@ -114,6 +115,11 @@ def deregistering(worker: WorkerView) -> Patch:
 def gone(worker: WorkerView) -> Patch:
     """Record that the finalize hook may let the Worker go."""
     return _patch(worker, {"registration": words.REGISTRATION_GONE, "registered": False})
+
+
+def told(worker: WorkerView) -> Patch:
+    """Record nothing but the conditions that hold, which every patch of a status carries."""
+    return _patch(worker, {})
 
 
 def _patch(worker: WorkerView, status: Patch) -> Patch:

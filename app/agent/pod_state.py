@@ -1,7 +1,7 @@
 """A run Pod as the agent reads it: a frozen, typed view of labels, container states and the Pod's own fate; pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -17,8 +17,26 @@ class Container(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """What a container was made with; quantities as text, empty: none given.
+
+    `sidecar` is an init container that runs beside the others (restartPolicy Always).
+    """
+
+    name: str
+    image: str = ""
+    memory_limit: str = ""
+    requests: Mapping[str, Any] = field(default_factory=dict)
+    init: bool = False
+    sidecar: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerView:
-    """One container's state. `sidecar` is an init container that runs beside the others (restartPolicy Always)."""
+    """One container's state. `started` and `restarts` are of use for native sidecars, which run again and again.
+
+    `former_exit` and `former_message` tell how it ended the last time, when it was started again since.
+    """
 
     name: str
     state: Container
@@ -27,6 +45,10 @@ class ContainerView:
     exit_code: int = 0
     finished_at: str = ""
     sidecar: bool = False
+    started: bool = False
+    restarts: int = 0
+    former_exit: int = 0
+    former_message: str = ""
 
     @property
     def ended(self) -> bool:
@@ -57,6 +79,10 @@ class PodView:
     containers: tuple[ContainerView, ...]
     conditions: Mapping[str, Mapping[str, Any]]
     created_at: str
+    specs: tuple[ContainerSpec, ...] = ()
+    overhead: Mapping[str, Any] = field(default_factory=dict)
+    active_deadline: int | None = None
+    scheduler: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -99,11 +125,17 @@ class PodView:
         """Return a regular container's state, None when the Pod has none of that name yet."""
         return next((each for each in self.containers if each.name == name), None)
 
+    def spec(self, name: str) -> ContainerSpec:
+        """Return what a container was made with; of one that the Pod doesn't have, its name alone."""
+        return next((each for each in self.specs if each.name == name), ContainerSpec(name))
+
 
 def parse_pod(pod: Mapping[str, Any]) -> PodView:
     """Return the view of a Pod object."""
     metadata, status, spec = pod["metadata"], pod.get("status") or {}, pod.get("spec") or {}
     labels = metadata.get("labels") or {}
+    specs = _specs(spec)
+    sidecars = frozenset(each.name for each in specs if each.sidecar)
     return PodView(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -120,10 +152,14 @@ def parse_pod(pod: Mapping[str, Any]) -> PodView:
         deletion_grace=int(metadata.get("deletionGracePeriodSeconds") or 0),
         node=spec.get("nodeName") or "",
         finalizers=tuple(metadata.get("finalizers") or ()),
-        inits=_containers(status.get("initContainerStatuses"), _sidecars(spec)),
+        inits=_containers(status.get("initContainerStatuses"), sidecars),
         containers=_containers(status.get("containerStatuses"), frozenset()),
         conditions={each["type"]: each for each in status.get("conditions") or () if "type" in each},
         created_at=metadata.get("creationTimestamp") or "",
+        specs=specs,
+        overhead=spec.get("overhead") or {},
+        active_deadline=spec.get("activeDeadlineSeconds"),
+        scheduler=spec.get("schedulerName") or "",
     )
 
 
@@ -137,24 +173,59 @@ def worker_name_of(pod: Mapping[str, Any]) -> str | None:
 
 def trim_pod(pod: dict[str, Any]) -> dict[str, Any]:
     """Return what the agent reads of a Pod: a cache of whole Pods would outgrow the operator's memory."""
-    metadata, spec = pod["metadata"], pod.get("spec") or {}
+    metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     annotation = (metadata.get("annotations") or {}).get(words.POOL_NAME_ANNOTATION)
     kept = {key: value for key, value in metadata.items() if key not in ("managedFields", "annotations")}
     kept["annotations"] = {words.POOL_NAME_ANNOTATION: annotation} if annotation else {}
-    inits = [
-        {key: each[key] for key in ("name", "restartPolicy") if key in each}
-        for each in spec.get("initContainers") or ()
-    ]
     return {
         "metadata": kept,
-        "spec": {"nodeName": spec.get("nodeName"), "initContainers": inits},
-        "status": pod.get("status") or {},
+        "spec": _some(spec, _SPEC) | {key: _trimmed(spec.get(key), _trim_container) for key in _CONTAINERS},
+        "status": _some(status, _STATUS)
+        | {"conditions": _trimmed(status.get("conditions"), lambda each: _some(each, _CONDITION))}
+        | {key: _trimmed(status.get(key), lambda each: _some(each, _STATE)) for key in _STATUSES},
     }
 
 
-def _sidecars(spec: Mapping[str, Any]) -> frozenset[str]:
-    inits = spec.get("initContainers") or ()
-    return frozenset(each["name"] for each in inits if each.get("restartPolicy") == "Always")
+_CONTAINERS = ("initContainers", "containers")
+_STATUSES = ("initContainerStatuses", "containerStatuses")
+_SPEC = ("nodeName", "schedulerName", "activeDeadlineSeconds", "overhead")
+_STATUS = ("phase", "reason", "message")
+_CONDITION = ("type", "status", "reason", "message")
+_STATE = ("name", "state", "lastState", "started", "restartCount")
+
+
+def _some(source: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: source[key] for key in keys if key in source}
+
+
+def _trimmed(source: object, trim: Callable[[Mapping[str, Any]], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [trim(each) for each in source] if isinstance(source, list) else []
+
+
+def _trim_container(container: Mapping[str, Any]) -> dict[str, Any]:
+    kept, resources = _some(container, ("name", "image", "restartPolicy")), container.get("resources") or {}
+    limits, requests = resources.get("limits") or {}, resources.get("requests")
+    kept_resources: dict[str, Any] = {"requests": requests} if requests else {}
+    if "memory" in limits:
+        kept_resources["limits"] = {"memory": limits["memory"]}
+    return {**kept, "resources": kept_resources} if kept_resources else kept
+
+
+def _specs(spec: Mapping[str, Any]) -> tuple[ContainerSpec, ...]:
+    inits = (_spec(each, init=True) for each in spec.get("initContainers") or ())
+    return (*inits, *(_spec(each, init=False) for each in spec.get("containers") or ()))
+
+
+def _spec(container: Mapping[str, Any], *, init: bool) -> ContainerSpec:
+    resources = container.get("resources") or {}
+    return ContainerSpec(
+        name=container.get("name") or "",
+        image=container.get("image") or "",
+        memory_limit=str((resources.get("limits") or {}).get("memory") or ""),
+        requests=resources.get("requests") or {},
+        init=init,
+        sidecar=init and container.get("restartPolicy") == "Always",
+    )
 
 
 def _containers(statuses: object, sidecars: frozenset[str]) -> tuple[ContainerView, ...]:
@@ -163,12 +234,11 @@ def _containers(statuses: object, sidecars: frozenset[str]) -> tuple[ContainerVi
 
 def _container(status: Mapping[str, Any], sidecars: frozenset[str]) -> ContainerView:
     name, states = status.get("name", ""), status.get("state") or {}
-    for state in (Container.TERMINATED, Container.RUNNING):
-        if states.get(state):
-            break
-    else:
-        state = Container.WAITING
+    # A container that the kubelet has begun to look at may have no state at all; then it waits.
+    known = (each for each in (Container.TERMINATED, Container.RUNNING) if states.get(each) is not None)
+    state = next(known, Container.WAITING)
     detail = states.get(state) or {}
+    former = (status.get("lastState") or {}).get(Container.TERMINATED) or {}
     return ContainerView(
         name=name,
         state=state,
@@ -177,6 +247,10 @@ def _container(status: Mapping[str, Any], sidecars: frozenset[str]) -> Container
         exit_code=int(detail.get("exitCode") or 0),
         finished_at=detail.get("finishedAt") or "",
         sidecar=name in sidecars,
+        started=status.get("started") is True,
+        restarts=int(status.get("restartCount") or 0),
+        former_exit=int(former.get("exitCode") or 0),
+        former_message=former.get("message") or "",
     )
 
 

@@ -5,12 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app import vocabulary as words
-
-DEFAULT_FAILED_HISTORY = 5
-"""Failed Pods kept in a pool whose spec doesn't say (the documented default)."""
-
-UNLIMITED = 1 << 30
-"""Successful Pods kept with ``keepSuccessfulPods: true`` and no limit: all of them, as documented."""
+from app.agent.decisions.history import Rules, rules_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +18,10 @@ class SecretKey:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """What the agent knows of one WorkerPool."""
+    """What the agent knows of one WorkerPool. `spec` is the user's, of which the other fields are parts.
+
+    `retries`: failed tries of the first connection until the pool counts as unable to register.
+    """
 
     namespace: str
     name: str
@@ -36,10 +34,16 @@ class PoolView:
     token: SecretKey
     private_key: SecretKey
     allowed_hosts: tuple[str, ...]
-    failed_history: int
-    successful_history: int
+    history: Rules
+    retries: int
     connection: str
     pod: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_own_credentials(self) -> bool:
+        """Whether the pool names a token or a private key; one without either would have to register itself."""
+        return bool(self.spec.get("token") or self.spec.get("privateKey"))
 
     @property
     def reference(self) -> dict[str, Any]:
@@ -54,8 +58,7 @@ class PoolView:
 def parse_pool(pool: Mapping[str, Any]) -> PoolView:
     """Return the view of a WorkerPool object."""
     metadata, spec = pool["metadata"], pool.get("spec") or {}
-    keep_all = UNLIMITED if spec.get("keepSuccessfulPods") is True else 0
-    size = spec.get("poolSize")
+    size, pod = spec.get("poolSize"), spec.get("pod")
     return PoolView(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -68,10 +71,11 @@ def parse_pool(pool: Mapping[str, Any]) -> PoolView:
         token=_secret_key(spec.get("token")),
         private_key=_secret_key(spec.get("privateKey")),
         allowed_hosts=tuple(str(host) for host in spec.get("allowedRunnerImageHosts") or ()),
-        failed_history=_limit(spec.get("failedPodsHistoryLimit"), DEFAULT_FAILED_HISTORY),
-        successful_history=_limit(spec.get("successfulPodsHistoryLimit"), keep_all),
+        history=rules_of(spec),
+        retries=_count(spec.get("mqttReconnectRetryCount"), words.DEFAULT_MQTT_RETRIES),
         connection=(metadata.get("annotations") or {}).get(words.CONNECTION_ANNOTATION, ""),
-        pod=spec.get("pod") or {},
+        pod=pod if isinstance(pod, Mapping) else {},
+        spec=spec,
     )
 
 
@@ -82,5 +86,5 @@ def _secret_key(source: object) -> SecretKey:
     return SecretKey(str(reference.get("name") or ""), str(reference.get("key") or ""))
 
 
-def _limit(value: object, default: int) -> int:
+def _count(value: object, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from app import vocabulary as words
 from app.agent.credentials import PoolCredentials, read_credentials
-from app.agent.decisions import inventory, registration, reporting
+from app.agent.decisions import inventory, registration
+from app.agent.decisions.history import Rules
 from app.agent.effects import RevisionStore
 from app.agent.inbox import Letter
+from app.agent.pool_news import Faults, PoolNews, Told
 from app.agent.pool_state import PoolView, parse_pool
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
@@ -30,9 +31,6 @@ from protocol.token import CredentialsError
 INVENTORY_PAUSE = 1.0
 """Shortest time in seconds between two inventories of a pool."""
 
-REPEAT_EVENT = 600.0
-"""Seconds after which an Event about a lasting fault is repeated: Events are kept for an hour only."""
-
 EMPTY_LOOK = 5.0
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +45,8 @@ class PoolState:
 
     uid: str
     generation: int = -1
+    history: Rules | None = None
+    told: Told = field(default_factory=Told)
     next_check: float = 0.0
     fault: str = ""
     credentials: PoolCredentials | None = None
@@ -57,13 +57,14 @@ class PoolState:
     inventory_wanted: bool = False
     next_inventory: float = 0.0
     ready_epochs: int = 0
-    away_since: float | None = None
-    event_at: float = 0.0
     letters: list[Letter] = field(default_factory=list)
 
 
 class Pools:
-    """Reconciles WorkerPools, and answers for them to the engine."""
+    """Reconciles WorkerPools, and answers for them to the engine.
+
+    `schema_fault` says what is wrong with the CRDs; empty: nothing, None: they weren't read yet.
+    """
 
     def __init__(
         self,
@@ -77,13 +78,13 @@ class Pools:
         listener: Callable[[], Listener],
         wake_pool: Callable[[Key, float], None],
         wake_worker: Callable[[Key], None],
-        schema_ok: Callable[[], bool],
+        schema_fault: Callable[[], str | None],
     ) -> None:
         self._cluster, self._roster, self._settings = cluster, roster, settings
         self._revisions = revisions
         self._clock, self._counters, self._connect = clock, counters, connect
         self._listener, self._wake_pool, self._wake_worker = listener, wake_pool, wake_worker
-        self._schema_ok = schema_ok
+        self._schema_fault, self._news = schema_fault, PoolNews(cluster, clock)
         self._states: dict[Key, PoolState] = {}
         self._lock = threading.Lock()
 
@@ -161,8 +162,13 @@ class Pools:
             self._check_credentials(pool, state)
             self._take_over(key, state)
             self._freeze_settings(pool, state)
-            pause = self._tell(pool, state)
-            if self._schema_ok():
+            self._follow_history(key, pool, state)
+            self._news.of_spec(pool, state.told)
+            schema_fault = self._schema_fault()
+            faults = Faults(state.fault, schema_fault or "")
+            was_ready = state.ready_epochs > 0
+            pause = self._news.of_connection(pool, state.told, state.current, faults, was_ready=was_ready)
+            if schema_fault == "":
                 self._admit(key, pool, state)
             later = self._send_inventory(key, state)
         pauses = [state.next_check - self._clock.monotonic(), pause, later]
@@ -203,6 +209,15 @@ class Pools:
         except ApiError as error:
             # Each claim makes sure again, so nothing waits for this.
             _log.warning("settings_not_frozen", error=error.message)
+
+    def _follow_history(self, key: Key, pool: PoolView, state: PoolState) -> None:
+        """Have the Workers let go of Pods that changed rules keep no longer."""
+        if state.history == pool.history:
+            return
+        state.history = pool.history
+        for member in self._roster.members(key):
+            if member.kept_pods:
+                self._wake_worker((key[0], member.name))
 
     @staticmethod
     def _stop(state: PoolState) -> None:
@@ -277,54 +292,6 @@ class Pools:
             former.stop(1.0)
         for member in self._roster.members(key):
             self._wake_worker((key[0], member.name))
-
-    # --- what is told ---
-
-    def _tell(self, pool: PoolView, state: PoolState) -> float | None:
-        """Write label and annotation when they change, with the Event that goes with it."""
-        session, now = state.current, self._clock.monotonic()
-        ready = session is not None and session.state.ready
-        if ready or session is None:
-            state.away_since = None
-        elif state.away_since is None:
-            state.away_since = now
-        away_for = now - state.away_since if state.away_since is not None else 0.0
-        wanted = reporting.report(
-            reporting.Observed(
-                fault=state.fault,
-                ready=ready,
-                broker=f"{session.credentials.host}:{session.credentials.port}" if session else "",
-                error=session.state.error if session else "",
-                away_for=away_for,
-                was_ready=state.ready_epochs > 0,
-            )
-        )
-        if wanted is not None:
-            self._write(pool, state, wanted, session.pool_ulid if session and ready else None)
-        return None if ready or session is None else reporting.FLAP_GRACE
-
-    def _write(self, pool: PoolView, state: PoolState, wanted: reporting.Report, ulid: str | None) -> None:
-        metadata: dict[str, object] = {}
-        if reporting.differs(wanted, pool.connection):
-            text = wanted.annotation(self._clock.timestamp())
-            metadata["annotations"] = {words.CONNECTION_ANNOTATION: text}
-        # Only a granted session shows that the credentials are good: then the hook may create Workers.
-        if ulid is not None and ulid != pool.ulid:
-            metadata["labels"] = {words.ULID_LABEL: ulid}
-        now = self._clock.monotonic()
-        lasting = wanted.state != words.CONNECTION_READY and now - state.event_at >= REPEAT_EVENT
-        if "annotations" in metadata or lasting:
-            self._cluster.events.emit(pool.reference, *reporting.event(wanted))
-            state.event_at = now
-        if metadata:
-            _log.info(
-                "pool_connection_reported", state=wanted.state, reason=wanted.reason, detail=wanted.message
-            )
-            metadata["uid"] = pool.uid
-            patched = self._cluster.api.merge_patch(
-                WORKERPOOLS, pool.namespace, pool.name, {"metadata": metadata}
-            )
-            self._cluster.pools.remember(patched)
 
     # --- admission ---
 

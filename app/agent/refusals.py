@@ -6,6 +6,7 @@ import structlog
 
 from app import vocabulary as words
 from app.agent.decisions import refusal
+from app.agent.decisions.graces import Graces
 from app.agent.decisions.refusal import Refusal
 from app.agent.effects import RevisionStore
 from app.agent.runtime import Cluster
@@ -37,8 +38,8 @@ _log = structlog.get_logger(__name__)
 class Refusals:
     """Judges an attempt in phase Scheduled whose Pod hasn't appeared."""
 
-    def __init__(self, cluster: Cluster, revisions: RevisionStore) -> None:
-        self._cluster, self._revisions = cluster, revisions
+    def __init__(self, cluster: Cluster, revisions: RevisionStore, graces: Graces) -> None:
+        self._cluster, self._revisions, self._graces = cluster, revisions, graces
 
     def judge(self, worker: WorkerView, run: Attempt, waited: float) -> Outcome | None:
         """Return the verdict when the Pod can't come, None when it still may."""
@@ -77,14 +78,14 @@ class Refusals:
         except AlreadyExists as error:
             if self._is_ours(worker, run):
                 return None
-            return refusal.judge(Refusal.NAME_TAKEN, error.message, waited)
+            return refusal.judge(Refusal.NAME_TAKEN, error.message, waited, self._graces)
         except ApiError as error:
             kind = _KINDS.get(type(error), Refusal.OTHER)
             if error.status == 0:
                 # No answer at all says nothing of the Pod.
                 return None
             _log.warning("run_pod_refused", run=run.run, sequence=run.sequence, error=error.message)
-            return refusal.judge(kind, error.message, waited)
+            return refusal.judge(kind, error.message, waited, self._graces)
         return None
 
     def _is_ours(self, worker: WorkerView, run: Attempt) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ulid import ULID
 
+from app.agent.decisions.graces import DEFAULTS, Graces
 from app.cluster.objects import KubernetesObject
 from app.cluster.resources import Resource
 from protocol.messages import Message, encode
@@ -23,7 +24,8 @@ class AgentSettings:
     """How the agent runs; times in seconds.
 
     `replica` names this process to the mothership, `namespaces` empty means all of them, `threads` work on Workers
-    (each may hold one connection to the API server), `tags` are sent as metadata of every Worker.
+    (each may hold one connection to the API server), `tags` are sent as metadata of every Worker. `native_sidecars`
+    says whether run Pods may have them; None: as the API server's version says, which is read every `version_check`.
     """
 
     replica: str
@@ -40,6 +42,10 @@ class AgentSettings:
     sync_timeout: float = 60.0
     silence_limit: float = 180.0
     lag_limit: float = 120.0
+    graces: Graces = DEFAULTS
+    native_sidecars: bool | None = None
+    version_check: float = 3600.0
+    broken_version_check: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,20 @@
 
 from typing import Any
 
+from app.agent.decisions.conditions import with_conditions
 from app.agent.pod_state import PodView, parse_pod
 from app.agent.roster import Roster
-from app.agent.runtime import Cluster, Key
+from app.agent.runtime import Clock, Cluster, Key
 from app.agent.worker_state import WorkerView, parse_worker
 from app.cluster.errors import NotFound
 from app.cluster.resources import WORKERS
 
 
 class StatusWriter:
-    """Keeps cache and roster in step with our own writes."""
+    """Keeps cache and roster in step with our own writes, and the conditions in step with the rest of the status."""
 
-    def __init__(self, cluster: Cluster, roster: Roster) -> None:
-        self._cluster, self._roster = cluster, roster
+    def __init__(self, cluster: Cluster, roster: Roster, clock: Clock) -> None:
+        self._cluster, self._roster, self._clock = cluster, roster, clock
 
     def observed(self, key: Key) -> WorkerView | None:
         """Return the newest known view of a Worker."""
@@ -30,7 +31,8 @@ class StatusWriter:
         return self._take_in(found)
 
     def write(self, worker: WorkerView, patch: dict[str, Any]) -> WorkerView:
-        """Patch the status; raise Conflict when the Worker isn't what the patch was decided on."""
+        """Patch the status, conditions included; raise Conflict when the Worker isn't what it was decided on."""
+        patch = with_conditions(worker, patch, self._clock.timestamp())
         patched = self._cluster.api.merge_patch(WORKERS, worker.namespace, worker.name, patch, "status")
         return self._take_in(patched)
 

@@ -48,7 +48,9 @@ def _sweep_pool(
     clock: Clock,
 ) -> int:
     pool = cluster.pools.get(namespace, name)
-    current = revisions.revision_name(parse_pool(pool)) if pool is not None else None
+    current = store.current(parse_pool(pool)) if pool is not None else None
+    if pool is not None and current is None:
+        return 0
     ages = {item["metadata"]["name"]: _age(item, clock.now()) for item in items}
     if not revisions.unused(ages, (), current):
         return 0

@@ -62,6 +62,7 @@ class WorkerView:
     run: Attempt | None
     kept_pods: tuple[str, ...]
     understood: bool = True
+    conditions: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def in_flight(self) -> bool:
@@ -112,7 +113,15 @@ def parse_worker(worker: Mapping[str, Any]) -> WorkerView:
         run=run,
         kept_pods=tuple(name for name in status.get("keptPods") or () if isinstance(name, str)),
         understood=understood,
+        conditions=_conditions(status.get("conditions")),
     )
+
+
+def _conditions(value: object) -> tuple[Mapping[str, Any], ...]:
+    """Return the observed conditions as they are: the next list is made from them."""
+    if not isinstance(value, list):
+        return ()
+    return tuple(each for each in value if isinstance(each, Mapping) and isinstance(each.get("type"), str))
 
 
 def _run(value: object) -> tuple[Attempt | None, bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,6 +31,8 @@ LIST_ATTEMPTS: Final = 3
 
 WATCH_SECONDS: Final = 290
 """How long the server keeps one watch; it must end now and then, or load never spreads over API servers again."""
+
+_VERSION: Final = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,19 @@ class KubernetesApi:
             **_selecting(label_selector),
         }
         return Watch(self._transport.stream(path, query), f"WATCH {path}")
+
+    def server_version(self) -> tuple[int, int]:
+        """Return major and minor version of the API server that answered.
+
+        Managed clusters write the minor with a sign behind it ("29+"). Raises Unavailable when the answer has no version.
+        """
+        found = _parse(self._transport.call("GET", "/version"))
+        # Major and minor are informative, and builds from a bare source tree leave them empty.
+        texts = (f"{found.get('major')}.{found.get('minor')}", str(found.get("gitVersion")).removeprefix("v"))
+        version = next(filter(None, map(_VERSION.match, texts)), None)
+        if version is None:
+            raise Unavailable("an answer without a version", request="GET /version")
+        return int(version[1]), int(version[2])
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -7,18 +7,18 @@ however the message came back.
 from dataclasses import dataclass
 
 from app import vocabulary as words
+from app.agent.decisions import images
 from app.agent.pool_state import PoolView
 from app.agent.worker_state import WorkerView
 from protocol.messages import RunScheduled
-from protocol.runs import Rejection
-
-DEFAULT_REGISTRY = "docker.io"
-"""Host of an image reference that names none."""
+from protocol.runs import Reason, Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Record the run on the Worker."""
+    """Record the run on the Worker, with the image that it gets."""
+
+    runner_image: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,16 @@ class AnswerAgain:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The run will not be run here. `record` says whether its assignment number is to be stored first."""
+    """The run will not be run here.
+
+    `record` says whether its assignment number is to be stored first, `outcome_reason` what a run fails with that no
+    other worker could take either.
+    """
 
     reason: Rejection
     message: str
     record: bool = True
+    outcome_reason: Reason | None = None
 
 
 Decision = Claim | AnswerAgain | Reject
@@ -49,25 +54,22 @@ def decide(worker: WorkerView, scheduled: RunScheduled, pool: PoolView) -> Decis
         return Reject(Rejection.BUSY, "another run is on this worker", record=worker.understood)
     if _leaving(worker):
         return Reject(Rejection.DRAINING, "this worker takes no new runs")
-    if not image_allowed(scheduled.runner_image, pool.allowed_hosts):
-        host = image_host(scheduled.runner_image)
-        text = f"runner images from {host} are not in the pool's allowedRunnerImageHosts"
-        return Reject(Rejection.IMAGE_NOT_ALLOWED, text)
-    return Claim()
+    image = images.runner_image(scheduled.runner_image, scheduled.tool, pool.pod)
+    return _judge_image(image, scheduled, pool) or Claim(image)
 
 
-def image_host(image: str) -> str:
-    """Return the registry host of an image reference, as container runtimes read it."""
-    first, slash, _ = image.partition("/")
-    if not slash or not ("." in first or ":" in first or first == "localhost"):
-        return DEFAULT_REGISTRY
-    host = first.lower()
-    return DEFAULT_REGISTRY if host == f"index.{DEFAULT_REGISTRY}" else host
-
-
-def image_allowed(image: str, hosts: tuple[str, ...]) -> bool:
-    """Return whether the pool admits an image; a pool that lists no host admits all."""
-    return not hosts or image_host(image) in {host.lower() for host in hosts}
+def _judge_image(image: str, scheduled: RunScheduled, pool: PoolView) -> Reject | None:
+    """Return why a run can't have its image, None when it can."""
+    source = "" if scheduled.runner_image else ", the pool's default image,"
+    try:
+        found = images.parse_image(image)
+    except images.ImageError as error:
+        text = f"the runner image{source} can't be used: {error}"
+        return Reject(Rejection.INVALID, text, outcome_reason=Reason.INVALID_IMAGE)
+    if images.allowed(found, pool.allowed_hosts):
+        return None
+    text = f"the runner image {image}{source} comes from {found.host}, which spec.allowedRunnerImageHosts doesn't list"
+    return Reject(Rejection.IMAGE_NOT_ALLOWED, text)
 
 
 def _leaving(worker: WorkerView) -> bool:

@@ -9,26 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app import vocabulary as words
-from app.agent.decisions import verdict
+from app.agent.decisions import starting, verdict
+from app.agent.decisions.graces import DEFAULTS, Graces
 from app.agent.pod_state import Container, PodView
 from app.agent.worker_state import Attempt
 from protocol.runs import Outcome, Phase
 
-REPORT_GRACE = 75.0
-"""Seconds that launcher-grpc may take to report after the worker container ended: its own patience (60 s, the
-launcher's SPACELIFT_LAUNCHER_FLUSH_TIMEOUT) and a margin. Its Pod is let go afterwards."""
-
-POD_WAIT = 5.0
-"""Seconds in Scheduled without a Pod before the agent asks the API server whether it would admit one."""
-
 START_LOOK = 30.0
 """Seconds that a Pod may wait for its first container before the agent looks whether its Secret is there."""
-
-DELETED_GRACE = 10.0
-"""Seconds, beyond the Pod's own grace, until a deleted Pod that never started counts as deleted."""
-
-NODE_LOST_GRACE = 300.0
-"""Seconds, beyond the Pod's own grace, until a deleted Pod whose containers still run counts as lost."""
 
 
 class Kind(StrEnum):
@@ -39,6 +27,7 @@ class Kind(StrEnum):
     STUCK = "Stuck"
     RUNNING = "Running"
     WORKER_ENDED = "WorkerEnded"
+    CAUSE_AWAITED = "CauseAwaited"
     ENDED = "Ended"
     DELETED = "Deleted"
 
@@ -49,7 +38,7 @@ class Situation:
 
     kind: Kind
     pod: PodView | None = None
-    problem: verdict.Problem | None = None
+    problem: starting.Problem | None = None
 
     @property
     def label(self) -> str:
@@ -107,13 +96,18 @@ def pod_of(attempt: Attempt, pods: Iterable[PodView]) -> PodView | None:
     return min(own, key=lambda each: each.created_at, default=None)
 
 
-def situation(attempt: Attempt, pods: Iterable[PodView]) -> Situation:
-    """Return what is to be seen of the attempt."""
+def situation(
+    attempt: Attempt,
+    pods: Iterable[PodView],
+    graces: Graces = DEFAULTS,
+    before: starting.Problem | None = None,
+) -> Situation:
+    """Return what is to be seen of the attempt; `before` is the problem that its Pod had when it was last looked at."""
     pod = pod_of(attempt, pods)
     if pod is None:
         return Situation(Kind.NO_POD)
     if _ended(pod):
-        return Situation(Kind.ENDED, pod)
+        return Situation(Kind.CAUSE_AWAITED if verdict.awaits_cause(pod) else Kind.ENDED, pod)
     worker = pod.container(words.WORKER_CONTAINER)
     if worker is not None and worker.ended:
         return Situation(Kind.WORKER_ENDED, pod)
@@ -121,23 +115,23 @@ def situation(attempt: Attempt, pods: Iterable[PodView]) -> Situation:
         return Situation(Kind.DELETED, pod)
     if worker is not None and worker.state is Container.RUNNING:
         return Situation(Kind.RUNNING, pod)
-    problem = verdict.problem(pod)
+    problem = starting.with_the_cause(starting.problem(pod, graces), before)
     return Situation(Kind.STUCK, pod, problem) if problem else Situation(Kind.PENDING, pod)
 
 
-def decide(attempt: Attempt, seen: Situation, held: float) -> Step:
+def decide(attempt: Attempt, seen: Situation, held: float, graces: Graces = DEFAULTS) -> Step:
     """Return the next step, given that the situation has lasted for `held` seconds."""
     if attempt.phase is Phase.FINISHED:
         return Wait()
     if seen.pod is None:
-        return _without_pod(attempt, held)
-    finish = _finish(seen, seen.pod, held)
+        return _without_pod(attempt, held, graces)
+    finish = _finish(seen, seen.pod, held, graces)
     if finish is not None:
         return finish
     phase = _phase(attempt, seen)
     if phase is not attempt.phase or attempt.pod_uid is None:
         return Advance(phase, seen.pod.uid)
-    return _watch(seen, seen.pod, held)
+    return _watch(seen, seen.pod, held, graces)
 
 
 def _ended(pod: PodView) -> bool:
@@ -149,39 +143,46 @@ def _ended(pod: PodView) -> bool:
     return any(each.ended and each.exit_code != 0 and not each.sidecar for each in pod.inits)
 
 
-def _without_pod(attempt: Attempt, held: float) -> Step:
+def _without_pod(attempt: Attempt, held: float, graces: Graces) -> Step:
     if attempt.phase is not Phase.SCHEDULED:
         return LookLive()
-    return TryCreate() if held >= POD_WAIT else Wait(POD_WAIT - held)
+    return TryCreate() if held >= graces.run_pod else Wait(graces.run_pod - held)
 
 
-def _finish(seen: Situation, pod: PodView, held: float) -> Finish | None:
-    if seen.kind is Kind.ENDED or (seen.kind is Kind.WORKER_ENDED and held >= REPORT_GRACE):
-        return Finish(verdict.judge(pod), pod.uid)
-    if seen.problem is not None and held >= seen.problem.grace:
+def _finish(seen: Situation, pod: PodView, held: float, graces: Graces) -> Finish | None:
+    patience = _patience(seen, pod, graces)
+    if patience is None or held < patience:
+        return None
+    if seen.problem is not None:
         return Finish(seen.problem.outcome, pod.uid)
-    if seen.kind is Kind.DELETED and held >= _deletion_grace(pod):
+    if seen.kind is Kind.DELETED:
         return Finish(verdict.node_lost(pod) if pod.started else verdict.deleted(pod), pod.uid)
-    return None
+    return Finish(verdict.judge(pod), pod.uid)
 
 
-def _deletion_grace(pod: PodView) -> float:
-    return pod.deletion_grace + (NODE_LOST_GRACE if pod.started else DELETED_GRACE)
+def _patience(seen: Situation, pod: PodView, graces: Graces) -> float | None:
+    """Return how long the situation may last until it is a verdict, None when it may last."""
+    if seen.kind is Kind.ENDED:
+        return 0.0
+    if seen.kind in (Kind.WORKER_ENDED, Kind.CAUSE_AWAITED):
+        return graces.launcher_report
+    if seen.kind is Kind.DELETED:
+        return pod.deletion_grace + (graces.node_lost if pod.started else graces.deleted_pod)
+    return seen.problem.grace if seen.problem is not None else None
 
 
 def _phase(attempt: Attempt, seen: Situation) -> Phase:
-    if seen.kind in (Kind.RUNNING, Kind.WORKER_ENDED) or attempt.phase is Phase.RUNNING:
+    worker = seen.pod.container(words.WORKER_CONTAINER) if seen.pod else None
+    ran = seen.kind is Kind.CAUSE_AWAITED and worker is not None and worker.ended
+    if ran or seen.kind in (Kind.RUNNING, Kind.WORKER_ENDED) or attempt.phase is Phase.RUNNING:
         return Phase.RUNNING
     return Phase.STARTING
 
 
-def _watch(seen: Situation, pod: PodView, held: float) -> Step:
-    if seen.kind is Kind.WORKER_ENDED:
-        return Wait(REPORT_GRACE - held)
-    if seen.kind is Kind.DELETED:
-        return Wait(_deletion_grace(pod) - held)
-    if seen.problem is not None:
-        return Wait(seen.problem.grace - held)
+def _watch(seen: Situation, pod: PodView, held: float, graces: Graces) -> Step:
+    patience = _patience(seen, pod, graces)
+    if patience is not None:
+        return Wait(patience - held)
     if seen.kind is Kind.PENDING and not pod.started:
         return LookForSecret() if held >= START_LOOK else Wait(START_LOOK - held)
     return Wait()

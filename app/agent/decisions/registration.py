@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app import vocabulary as words
+from app.agent.decisions.graces import DEFAULTS, Graces
 from app.agent.worker_state import WorkerView
-
-FAREWELL_DEADLINE = 60.0
-"""Seconds that a deleted Worker waits for `unregistered` before it is let go all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,9 @@ def admissible(roster: Iterable[RosterEntry], admitted: Collection[str], pool_si
     return again | {uid for _, uid in waiting[: max(free, 0)]}
 
 
-def farewell(worker: WorkerView, *, admitted: bool, answered: bool, waited: float) -> Farewell:
+def farewell(
+    worker: WorkerView, *, admitted: bool, answered: bool, waited: float, graces: Graces = DEFAULTS
+) -> Farewell:
     """Return what is next for a Worker that may be deleted.
 
     `admitted`: this process has sent `register` for it; `answered`: `unregistered` came; `waited`: seconds since
@@ -76,4 +76,4 @@ def farewell(worker: WorkerView, *, admitted: bool, answered: bool, waited: floa
         return Farewell.BEGIN
     if answered:
         return Farewell.CONFIRMED
-    return Farewell.UNCONFIRMED if waited >= FAREWELL_DEADLINE else Farewell.WAIT
+    return Farewell.UNCONFIRMED if waited >= graces.deregistration else Farewell.WAIT

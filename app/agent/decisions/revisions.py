@@ -20,18 +20,23 @@ MIN_AGE = 600.0
 """Seconds a revision lives at least: a claim that is under way may be about to refer to it."""
 
 
-def revision_data(pool: PoolView) -> dict[str, Any]:
-    """Return what a revision holds."""
-    return {"pod": pool.pod, "pool": {"name": pool.name, "uid": pool.uid}}
+def revision_data(pool: PoolView, *, native_sidecars: bool = False) -> dict[str, Any]:
+    """Return what a revision holds: the pool's settings, whose they are, and what the cluster can do."""
+    return {
+        "pod": pool.pod,
+        "pool": {"name": pool.name, "uid": pool.uid},
+        "cluster": {"nativeSidecars": native_sidecars},
+    }
 
 
-def revision_name(pool: PoolView) -> str:
+def revision_name(pool: PoolView, *, native_sidecars: bool = False) -> str:
     """Return the name of the revision that holds the pool's current settings."""
-    content = orjson.dumps(revision_data(pool), option=orjson.OPT_SORT_KEYS)
+    data = revision_data(pool, native_sidecars=native_sidecars)
+    content = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
     return f"{pool.name}-{hashlib.sha256(content).hexdigest()[:HASH_DIGITS]}"
 
 
-def revision_body(pool: PoolView, pool_ulid: str) -> dict[str, Any]:
+def revision_body(pool: PoolView, pool_ulid: str, *, native_sidecars: bool = False) -> dict[str, Any]:
     """Return the ControllerRevision of the pool's current settings.
 
     It has no owner: foreground deletion of the pool would take it from under a run.
@@ -40,11 +45,11 @@ def revision_body(pool: PoolView, pool_ulid: str) -> dict[str, Any]:
         "apiVersion": words.SETTINGS_API_VERSION,
         "kind": words.SETTINGS_KIND,
         "metadata": {
-            "name": revision_name(pool),
+            "name": revision_name(pool, native_sidecars=native_sidecars),
             "namespace": pool.namespace,
             "labels": {words.POOL_LABEL: pool_ulid},
         },
-        "data": revision_data(pool),
+        "data": revision_data(pool, native_sidecars=native_sidecars),
         "revision": 1,
     }
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.agent.decisions.claim import AnswerAgain, Claim, Reject, decide, image_allowed, image_host
+from app.agent.decisions.claim import AnswerAgain, Claim, Reject, decide
 from protocol.runs import Rejection
 from tests.unit.agent import builders as a
 
@@ -17,7 +17,7 @@ def reason(decision: object) -> Rejection:
 
 def test_an_idle_registered_worker_claims_a_new_assignment() -> None:
     """A number above the last answered one is claimed."""
-    assert decide(a.worker(), a.scheduled(5), a.pool()) == Claim()
+    assert decide(a.worker(), a.scheduled(5), a.pool()) == Claim("runner:1")
 
 
 @pytest.mark.parametrize("phase", ["Scheduled", "Starting", "Running", "Finished"])
@@ -31,7 +31,7 @@ def test_no_number_at_or_below_the_answered_one_is_ever_claimed(answered: int, n
     """Fence 1: a replay hours later, after the run went, is refused and leaves no trace."""
     worker = a.worker(status={"registration": "Registered", "assignment": answered})
     decision = decide(worker, a.scheduled(number), a.pool())
-    assert (decision == Claim()) is (number > answered)
+    assert (decision == Claim("runner:1")) is (number > answered)
     if number <= answered:
         assert isinstance(decision, Reject)
         assert (decision.reason, decision.record) == (Rejection.BUSY, False)
@@ -75,25 +75,52 @@ def test_an_image_from_another_registry_is_refused() -> None:
     assert reason(decision) is Rejection.IMAGE_NOT_ALLOWED
 
 
+def test_the_rejection_of_an_image_names_it_and_its_registry() -> None:
+    """The one who triggered the run and the one who owns the pool read the same sentence."""
+    decision = decide(
+        a.worker(), a.scheduled(runner_image="ghcr.io/x/y:1"), a.pool(allowedRunnerImageHosts=["docker.io"])
+    )
+    assert decision == Reject(
+        Rejection.IMAGE_NOT_ALLOWED,
+        "the runner image ghcr.io/x/y:1 comes from ghcr.io, which spec.allowedRunnerImageHosts doesn't list",
+    )
+
+
+def test_a_malformed_image_is_invalid_in_every_pool() -> None:
+    """The kubelet would say InvalidImageName of a Pod that was made for nothing."""
+    decision = decide(a.worker(), a.scheduled(runner_image="My Image"), a.pool())
+    assert reason(decision) is Rejection.INVALID
+    assert isinstance(decision, Reject)
+    assert '"My Image"' in decision.message
+    assert "blanks" in decision.message
+
+
 @pytest.mark.parametrize(
-    ("image", "host"),
+    ("tool", "pod", "image"),
     [
-        ("alpine", "docker.io"),
-        ("library/alpine:3", "docker.io"),
-        ("index.docker.io/a/b", "docker.io"),
-        ("localhost/a", "localhost"),
-        ("reg:5000/a", "reg:5000"),
-        ("Private.Example/a/b@sha256:00", "private.example"),
-        ("evil/docker.io/x", "docker.io"),
+        ("", {}, "public.ecr.aws/spacelift/runner-terraform:latest"),
+        ("terraform", {}, "public.ecr.aws/spacelift/runner-terraform:latest"),
+        ("ansible", {}, "public.ecr.aws/spacelift/runner-ansible:latest"),
+        ("", {"defaultRunnerImage": "one", "defaultAnsibleRunnerImage": "two"}, "one"),
+        ("ansible", {"defaultRunnerImage": "one", "defaultAnsibleRunnerImage": "two"}, "two"),
+        ("ansible", {"defaultRunnerImage": "one"}, "public.ecr.aws/spacelift/runner-ansible:latest"),
+        ("", {"defaultRunnerImage": None}, "public.ecr.aws/spacelift/runner-terraform:latest"),
+        ("ansible", {"defaultAnsibleRunnerImage": ""}, "public.ecr.aws/spacelift/runner-ansible:latest"),
     ],
 )
-def test_the_host_of_an_image_is_what_a_runtime_would_ask(image: str, host: str) -> None:
-    """The first part counts as a host only with a dot, a colon, or as localhost."""
-    assert image_host(image) == host
+def test_a_run_without_an_image_gets_the_pools_default(tool: str, pod: a.Json, image: str) -> None:
+    """The Ansible one for the tool ansible; an image that the run names wins over all."""
+    assert decide(a.worker(), a.scheduled(runner_image="", tool=tool), a.pool(pod=pod)) == Claim(image)
+    assert decide(a.worker(), a.scheduled(tool=tool), a.pool(pod=pod)) == Claim("runner:1")
 
 
-def test_a_pool_without_a_list_allows_every_registry() -> None:
-    """An empty list is no list."""
-    assert image_allowed("ghcr.io/a", ())
-    assert image_allowed("GHCR.io/a", ("ghcr.IO",))
-    assert not image_allowed("ghcr.io.evil.example/a", ("ghcr.io",))
+def test_a_default_image_is_judged_like_any_other() -> None:
+    """A pool that doesn't list the registry of its own default says so, and that it was the default."""
+    run = a.scheduled(runner_image="")
+    decision = decide(a.worker(), run, a.pool(allowedRunnerImageHosts=["docker.io"]))
+    assert reason(decision) is Rejection.IMAGE_NOT_ALLOWED
+    assert isinstance(decision, Reject)
+    assert "the pool's default image" in decision.message
+    assert "public.ecr.aws" in decision.message
+    broken = a.pool(pod={"defaultRunnerImage": "UPPER"})
+    assert reason(decide(a.worker(), run, broken)) is Rejection.INVALID

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.agent.decisions import registration
+from app.agent.decisions.graces import DEFAULTS
 from app.cluster.errors import Conflict, Forbidden, Unavailable
 from app.cluster.resources import PODS, SECRETS, WORKERPOOLS, WORKERS
 from protocol.messages import (
@@ -24,34 +24,8 @@ from protocol.messages import (
 from protocol.runs import Reason, Rejection, Result
 from tests.unit.agent import builders as a
 from tests.unit.agent.conftest import Material
+from tests.unit.agent.steps import RUNNING, claim, finish, show_pod, to_running
 from tests.unit.agent.world import World, types
-
-RUNNING = {"init": a.ended("init"), "phase": "Running"}
-
-
-def claim(world: World, material: Material, assignment: int = 5) -> int:
-    """Schedule the run on an idle Worker and settle."""
-    mid = world.link.deliver(a.scheduled(assignment, payload=material.seal()))
-    world.settle()
-    return mid
-
-
-def show_pod(world: World, *containers: a.Json, **changes: Any) -> None:  # noqa: ANN401 - what pod_object takes
-    """Have the Pod come to the cluster, or change."""
-    world.api.put(PODS, a.pod_object(*containers, **changes))
-    world.settle()
-
-
-def to_running(world: World, material: Material) -> None:
-    """Bring the run to Running."""
-    claim(world, material)
-    show_pod(world)
-    show_pod(world, a.running("launcher-grpc"), a.running("worker"), **RUNNING)
-
-
-def finish(world: World, code: int = 0) -> None:
-    """Have both containers end."""
-    show_pod(world, a.ended("launcher-grpc"), a.ended("worker", code), init=a.ended("init"), phase="Running")
 
 
 def test_a_run_goes_the_whole_way(world: World, material: Material) -> None:
@@ -579,6 +553,15 @@ def test_a_worker_is_registered_once_it_is_managed(world: World) -> None:
         "registered": True,
         "state": "IDLE",
         "drained": False,
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Registered",
+                "message": "Takes runs",
+                "lastTransitionTime": "2026-06-01T00:00:00Z",
+            }
+        ],
     }
     assert world.api.count("patch", "workers") == 1
 
@@ -630,7 +613,7 @@ def test_a_dead_mothership_holds_a_deleted_worker_for_a_minute_at_most(world: Wo
     world.link.lose()
     world.api.put(WORKERS, a.worker_object(deleting=True))
     world.settle()
-    world.pass_time(registration.FAREWELL_DEADLINE - 2)
+    world.pass_time(DEFAULTS.deregistration - 2)
     assert world.status()["registration"] == "Deregistering"
     world.pass_time(4)
     assert world.status()["registration"] == "Gone"

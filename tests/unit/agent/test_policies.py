@@ -1,61 +1,15 @@
-"""The smaller policies: history, revisions, refusals, inventory, reporting."""
+"""The smaller policies: revisions, refusals, inventory, reporting."""
 
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from app.agent.decisions import history, inventory, refusal, reporting, revisions
+from app.agent.decisions import inventory, refusal, reporting, revisions
 from app.agent.decisions.refusal import Refusal
+from app.reasons import CONDITIONS
 from protocol.messages import INVENTORY_PART_WORKERS
-from protocol.runs import Outcome, Reason, Result
+from protocol.runs import Reason, Result
 from tests.unit.agent import builders as a
-
-KEPT = st.lists(
-    st.builds(
-        history.KeptPod,
-        st.sampled_from("ab"),
-        st.text("xyz", min_size=1),
-        st.booleans(),
-        st.text("0123", max_size=2),
-    ),
-    unique_by=lambda pod: (pod.worker, pod.name),
-)
-
-
-@given(KEPT, st.integers(0, 4), st.integers(0, 4))
-def test_history_keeps_the_newest_of_each_kind_up_to_its_limit(
-    pods: list[history.KeptPod], failed: int, successful: int
-) -> None:
-    """The oldest go, and trimming what was kept changes nothing."""
-    kept = history.plan(pods, failed_limit=failed, successful_limit=successful)
-    for succeeded, limit in ((False, failed), (True, successful)):
-        mine = [pod for pod in pods if pod.succeeded is succeeded]
-        staying = [pod for pod in mine if (pod.worker, pod.name) in kept]
-        going = [pod for pod in mine if (pod.worker, pod.name) not in kept]
-        assert len(staying) == min(limit, len(mine))
-        assert all(old.finished_at <= new.finished_at for old in going for new in staying)
-    again = [pod for pod in pods if (pod.worker, pod.name) in kept]
-    assert history.plan(again, failed_limit=failed, successful_limit=successful) == kept
-
-
-def test_a_pod_with_a_running_sidecar_is_not_kept() -> None:
-    """It would cost its requests for ever."""
-    outcome = Outcome(Result.FAILED, Reason.NON_ZERO_EXIT)
-    done = (a.ended("launcher-grpc"), a.ended("worker", 1))
-    assert history.keepable(a.pod(*done), outcome)
-    assert not history.keepable(a.pod(*done, a.running("redis")), outcome)
-    assert not history.keepable(a.pod(*done, deleting=True), outcome)
-    assert not history.keepable(a.pod(*done), Outcome(Result.CANCELED, Reason.CANCELED))
-
-
-def test_limits_of_history_default_as_documented() -> None:
-    """Five failed Pods, no successful one, all of them with keepSuccessfulPods."""
-    assert (a.pool().failed_history, a.pool().successful_history) == (5, 0)
-    assert a.pool(keepSuccessfulPods=True).successful_history > 10**6
-    assert a.pool(keepSuccessfulPods=True, successfulPodsHistoryLimit=3).successful_history == 3
-    assert a.pool(failedPodsHistoryLimit=0).failed_history == 0
 
 
 def test_a_revisions_name_is_its_content() -> None:
@@ -65,8 +19,21 @@ def test_a_revisions_name_is_its_content() -> None:
     assert first != revisions.revision_name(a.pool(pod={"a": 1, "b": {"c": 2, "d": 4}}))
     assert first.startswith(f"{a.POOL}-")
     body = revisions.revision_body(a.pool(pod={"a": 1}), a.POOL_ULID)
-    assert body["data"] == {"pod": {"a": 1}, "pool": {"name": a.POOL, "uid": a.POOL_UID}}
+    assert body["data"] == {
+        "pod": {"a": 1},
+        "pool": {"name": a.POOL, "uid": a.POOL_UID},
+        "cluster": {"nativeSidecars": False},
+    }
     assert "ownerReferences" not in body["metadata"]
+
+
+def test_what_the_cluster_can_do_is_part_of_a_revision() -> None:
+    """A run keeps the Pod that it was scheduled with, also when the cluster is upgraded meanwhile."""
+    pool = a.pool(pod={"a": 1})
+    body = revisions.revision_body(pool, a.POOL_ULID, native_sidecars=True)
+    assert body["data"]["cluster"] == {"nativeSidecars": True}
+    assert body["metadata"]["name"] == revisions.revision_name(pool, native_sidecars=True)
+    assert body["metadata"]["name"] != revisions.revision_name(pool, native_sidecars=False)
 
 
 def test_only_old_unreferred_revisions_go() -> None:
@@ -163,8 +130,90 @@ def test_a_short_absence_is_told_to_nobody() -> None:
     assert first is not None
     assert again is not None
     assert first.state == "Connecting"
-    assert reporting.event(first)[1] == "WorkerPoolConnectionLost"
+    event = reporting.event(first)
+    assert event is not None
+    assert event[1] == "WorkerPoolConnectionLost"
     assert not reporting.differs(again, first.annotation("t"))
+
+
+@pytest.mark.parametrize(
+    ("retries", "failures", "away_for", "told"),
+    [
+        (5, 0, 4.9, None),
+        (5, 4, 4.9, None),
+        (5, 0, 5.0, ("Connecting", "Connecting")),
+        (5, 4, 600.0, ("Connecting", "Connecting")),
+        (5, 5, 0.5, ("CannotRegister", "WorkerPoolCannotRegister")),
+        (5, 50, 600.0, ("CannotRegister", "WorkerPoolCannotRegister")),
+        (1, 1, 0.5, ("CannotRegister", "WorkerPoolCannotRegister")),
+        (0, 0, 4.9, None),
+        (0, 0, 5.0, ("Connecting", "Connecting")),
+        (0, 1, 0.1, ("CannotRegister", "WorkerPoolCannotRegister")),
+    ],
+)
+def test_a_first_connection_may_fail_a_few_times_before_it_is_news(
+    retries: int, failures: int, away_for: float, told: tuple[str, str] | None
+) -> None:
+    """As many failed tries as `mqttReconnectRetryCount` says; with 0 the first one is told at once."""
+    seen = observed(
+        ready=False, was_ready=False, retries=retries, failures=failures, away_for=away_for, error="refused"
+    )
+    found = reporting.report(seen)
+    assert (found and (found.state, found.reason)) == told
+    if found is not None:
+        assert "Not connected to b:1: refused" in found.message
+        event = reporting.event(found)
+        assert (event and event[:2]) == (
+            ("Warning", "WorkerPoolCannotRegister") if failures >= max(retries, 1) else None
+        )
+
+
+def test_a_connection_that_stood_before_counts_no_tries() -> None:
+    """It broke: that is another piece of news, however often it is tried since."""
+    found = reporting.report(observed(ready=False, failures=50, away_for=60.0))
+    assert found is not None
+    assert (found.state, found.reason) == ("Connecting", "WorkerPoolConnectionLost")
+
+
+def test_a_pool_without_credentials_is_told_what_to_do() -> None:
+    """It would have to register itself, which no operator of this kind can."""
+    found = reporting.report(observed(fault="spec.token must be there", ready=False, own_credentials=False))
+    assert found is not None
+    assert (found.state, found.reason) == ("CredentialsInvalid", "AutoRegistrationUnavailable")
+    event = reporting.event(found)
+    assert event is not None
+    assert event[:2] == ("Warning", "WorkerPoolCannotRegister")
+    assert event[2].startswith("Unable to register worker pool: spec.token and spec.privateKey are missing")
+    assert "Secret" in event[2]
+
+
+def test_crds_of_another_revision_are_every_pools_trouble() -> None:
+    """Nothing is claimed, whatever the connection is like."""
+    found = reporting.report(observed(schema_fault="CRD x has schema revision 1", fault="also bad"))
+    assert found is not None
+    assert (found.state, found.reason) == ("CannotRegister", "SchemaRevisionMismatch")
+    assert reporting.event(found) == ("Warning", "SchemaRevisionMismatch", "CRD x has schema revision 1")
+    later = reporting.report(observed(schema_fault="CRD x is not installed"))
+    assert later is not None
+    assert reporting.differs(later, found.annotation("t"))
+
+
+def test_every_reason_that_is_told_is_documented() -> None:
+    """For both conditions, in the one table."""
+    reports = [
+        observed(),
+        observed(schema_fault="x"),
+        observed(fault="x"),
+        observed(own_credentials=False),
+        observed(ready=False, away_for=9),
+        observed(ready=False, away_for=9, was_ready=False),
+        observed(ready=False, failures=9, was_ready=False),
+    ]
+    for seen in reports:
+        found = reporting.report(seen)
+        assert found is not None
+        for condition in ("Ready", "CredentialsValid"):
+            assert found.reason in CONDITIONS["WorkerPool", condition]
 
 
 def test_the_annotation_is_written_only_when_it_changes() -> None:

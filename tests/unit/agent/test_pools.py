@@ -177,16 +177,83 @@ def test_a_lost_connection_is_told_once_after_a_while(world: World) -> None:
 
 
 def test_a_broker_that_cannot_be_reached_at_first_is_an_event(world: World) -> None:
-    """Good credentials, no connection."""
+    """Good credentials, no connection in as many tries as documented; until then it is being made."""
     world.api.put(SECRETS, world.secret)
     world.api.put(WORKERPOOLS, a.pool_object())
     world.settle()
+    for _ in range(4):
+        world.link.lose("connection refused")
+        look(world, 6)
+    assert (world.connection()["state"], world.connection()["reason"]) == ("Connecting", "Connecting")
+    assert world.events == []
     world.link.lose("connection refused")
-    look(world, 1)
-    look(world, 6)
+    look(world)
     kind, _, reason, text = world.events[0]
     assert (kind, reason) == ("WorkerPool", "WorkerPoolCannotRegister")
     assert "broker.example:8883: connection refused" in text
+    assert world.connection()["state"] == "CannotRegister"
+    world.link.connect()
+    world.settle()
+    assert world.connection()["state"] == "Ready"
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_a_pool_says_itself_how_many_tries_its_first_connection_has(world: World, retries: int) -> None:
+    """With 0 the first failure is told at once, without waiting for the grace of a lost connection."""
+    world.api.put(SECRETS, world.secret)
+    world.api.put(WORKERPOOLS, a.pool_object(mqttReconnectRetryCount=retries))
+    world.settle()
+    for _ in range(max(retries, 1)):
+        assert world.events == []
+        world.link.lose("connection refused")
+        world.settle()
+    assert [event[2] for event in world.events] == ["WorkerPoolCannotRegister"]
+
+
+def test_a_pool_without_credentials_of_its_own_is_told_what_to_do(world: World) -> None:
+    """It would have to register itself; giving it credentials mends it."""
+    world.api.put(SECRETS, world.secret)
+    world.api.put(WORKERPOOLS, a.pool_object(token=None, privateKey=None, space="root"))
+    world.settle()
+    said = world.connection()
+    assert (said["state"], said["reason"]) == ("CredentialsInvalid", "AutoRegistrationUnavailable")
+    assert [event[:3] for event in world.events] == [("WorkerPool", "Warning", "WorkerPoolCannotRegister")]
+    assert "create the pool at the mothership" in world.events[0][3]
+    mended = a.pool_object()
+    mended["metadata"]["generation"] = 2
+    world.api.put(WORKERPOOLS, mended)
+    world.settle()
+    world.link.connect()
+    world.settle()
+    assert world.connection()["state"] == "Ready"
+
+
+def test_crds_of_another_revision_are_a_condition_of_every_pool(world: World) -> None:
+    """And no Worker is admitted; once they are mended the pool is Ready again."""
+    world.up(a.worker_object(status={}))
+    world.schema_ok = False
+    look(world)
+    said = world.connection()
+    assert (said["state"], said["reason"]) == ("CannotRegister", "SchemaRevisionMismatch")
+    assert world.events[-1][1:3] == ("Warning", "SchemaRevisionMismatch")
+    world.schema_ok = True
+    look(world)
+    assert world.connection()["state"] == "Ready"
+
+
+def test_fields_without_effect_are_told_once_for_each_generation(world: World) -> None:
+    """Not at every look, and again when the spec was edited."""
+    world.up(space="root")
+    look(world, 61)
+    told = [event for event in world.events if event[2] == "SettingIgnored"]
+    assert [event[:2] for event in told] == [("WorkerPool", "Warning")]
+    assert told[0][3].startswith("spec.space has no effect")
+    edited = a.pool_object(space="root", poolSize=2)
+    edited["metadata"]["generation"] = 2
+    world.api.put(WORKERPOOLS, edited)
+    world.settle()
+    look(world, 61)
+    assert [event[2] for event in world.events].count("SettingIgnored") == 2
 
 
 def test_rotated_credentials_take_over_once_they_proved_good(world: World) -> None:

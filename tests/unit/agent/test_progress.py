@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.agent.decisions import progress
+from app.agent.decisions.graces import DEFAULTS
 from app.agent.pod_state import PodView
 from app.agent.worker_state import Attempt
 from protocol.runs import Phase, Reason, Result
@@ -55,9 +56,9 @@ def test_the_end_is_the_worker_containers_end_with_the_launchers_report() -> Non
 
 def test_launcher_grpc_gets_a_grace_to_report() -> None:
     """As long as it is patient itself, then exit codes decide."""
-    assert progress.REPORT_GRACE > 60.0
-    assert step("Running", ENDED_ALONE, held=progress.REPORT_GRACE - 1) == progress.Wait(1.0)
-    assert isinstance(step("Running", ENDED_ALONE, held=progress.REPORT_GRACE), progress.Finish)
+    assert DEFAULTS.launcher_report > 60.0
+    assert step("Running", ENDED_ALONE, held=DEFAULTS.launcher_report - 1) == progress.Wait(1.0)
+    assert isinstance(step("Running", ENDED_ALONE, held=DEFAULTS.launcher_report), progress.Finish)
 
 
 @pytest.mark.parametrize("phase", ["Starting", "Running"])

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app import vocabulary as words
-from app.agent.decisions import verdict
+from app.agent.decisions import starting, texts, verdict
 from app.agent.pod_state import PodView
 from protocol.runs import Reason, Result
 from tests.unit.agent import builders as a
@@ -143,7 +143,7 @@ def test_what_keeps_a_pod_from_starting_has_a_reason_and_a_grace(
     pod: PodView, reason: Reason, grace: int
 ) -> None:
     """Registries have hiccups; a name that can't be parsed never gets better."""
-    found = verdict.problem(pod)
+    found = starting.problem(pod)
     assert found is not None
     assert (found.outcome.reason, found.grace) == (reason, grace)
 
@@ -156,7 +156,7 @@ def test_an_unschedulable_pod_fails_with_the_schedulers_text() -> None:
         "reason": "Unschedulable",
         "message": "0/3 nodes available",
     }
-    found = verdict.problem(a.pod(conditions=[condition]))
+    found = starting.problem(a.pod(conditions=[condition]))
     assert found is not None
     assert (found.outcome.reason, found.grace) == (Reason.UNSCHEDULABLE, 300)
     assert "0/3 nodes" in found.outcome.message
@@ -164,12 +164,12 @@ def test_an_unschedulable_pod_fails_with_the_schedulers_text() -> None:
 
 def test_a_healthy_start_has_no_problem() -> None:
     """Creating and initialising are no faults."""
-    assert verdict.problem(a.pod()) is None
+    assert starting.problem(a.pod()) is None
 
 
 def test_messages_are_short_and_printable() -> None:
     """A status holds sentences, not dumps."""
-    text = verdict.shorten("a\x1b[31m" + "x" * 5000)
+    text = texts.shorten("a\x1b[31m" + "x" * 5000)
     assert len(text) == words.RUN_RESULT_KEPT_MESSAGE_LIMIT
     assert "\x1b" not in text
 

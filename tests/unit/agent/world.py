@@ -208,7 +208,8 @@ class FakeLink:
 
     def lose(self, error: str = "gone") -> None:
         """Break the connection."""
-        self.state = ConnectionState(ready=False, epoch=self.state.epoch, error=error)
+        failures = self.state.failures + 1
+        self.state = ConnectionState(ready=False, epoch=self.state.epoch, error=error, failures=failures)
         self.sink.on_lost()
 
     def deliver(self, message: Message, worker_ulid: str = a.WORKER_ULID) -> int:
@@ -255,7 +256,7 @@ class FakeLink:
 class World:
     """One pool, its Workers and Pods, and the agent's engine and pools without their threads."""
 
-    def __init__(self, credentials: Json) -> None:
+    def __init__(self, credentials: Json, **chosen: Any) -> None:  # noqa: ANN401 - fields of AgentSettings
         self.api = FakeApi()
         self.time = 1000.0
         self.date = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -269,7 +270,7 @@ class World:
         self.schema_ok = True
         self.dry_run_pod: Json | None = a.pod_object()
         clock = Clock(lambda: self.time, lambda: self.date)
-        settings = AgentSettings(replica="replica-1", version="1.0")
+        settings = AgentSettings(replica="replica-1", version="1.0", **chosen)
         cluster = Cluster(
             self.api,
             self.caches["workerpools"],
@@ -291,7 +292,7 @@ class World:
             lambda: self,
             lambda key, _after: self.pools_woken.add(key),
             self._wake,
-            lambda: self.schema_ok,
+            lambda: "" if self.schema_ok else "CRD workers has schema revision 1",
         )
         self.engine = Engine(
             cluster,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -172,3 +173,39 @@ def test_a_silent_server_is_given_up(write_kubeconfig: Callable[..., str]) -> No
             client.get(WORKERS, "default", "w")
         assert time.monotonic() - started < 2
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "version"),
+    [
+        ({"major": "1", "minor": "36", "gitVersion": "v1.36.3"}, (1, 36)),
+        ({"major": "1", "minor": "29+", "gitVersion": "v1.29.1-eks-508b6b3"}, (1, 29)),
+        ({"major": "1", "minor": "28.5-gke.1200"}, (1, 28)),
+        ({"major": "", "minor": "", "gitVersion": "v1.30.0-alpha.0"}, (1, 30)),
+        ({"gitVersion": "v1.31.2"}, (1, 31)),
+    ],
+)
+def test_the_version_of_a_server_is_two_numbers(
+    fake_api: FakeApi, api: KubernetesApi, answer: dict[str, str], version: tuple[int, int]
+) -> None:
+    """Managed clusters write a sign behind the minor; builds from a bare tree leave both empty."""
+    fake_api.answers.append((200, {}, json.dumps(answer).encode()))
+    assert api.server_version() == version
+    assert fake_api.requests[-1] == ("GET", "/version")
+
+
+@pytest.mark.parametrize("answer", [{}, {"major": "one", "minor": "two"}, {"gitVersion": "unknown"}])
+def test_an_answer_without_a_version_is_no_answer(
+    fake_api: FakeApi, api: KubernetesApi, answer: dict[str, str]
+) -> None:
+    """Whoever asked asks again."""
+    fake_api.answers.append((200, {}, json.dumps(answer).encode()))
+    with pytest.raises(errors.Unavailable, match="version"):
+        api.server_version()
+
+
+def test_a_hidden_version_is_forbidden(fake_api: FakeApi, api: KubernetesApi) -> None:
+    """A cluster that took the role system:public-info-viewer away."""
+    fake_api.answers.append((403, {}, b'{"kind": "Status", "message": "forbidden", "reason": "Forbidden"}'))
+    with pytest.raises(errors.Forbidden):
+        api.server_version()

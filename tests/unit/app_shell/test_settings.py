@@ -6,6 +6,8 @@ import dataclasses
 
 import pytest
 
+from app.agent.decisions.graces import Graces
+from app.assembly import graces_of
 from app.settings import Address, Settings, flag_of, parse, parse_address, variable_of
 
 
@@ -19,6 +21,17 @@ def test_the_defaults_are_these() -> None:
         controller_namespace="spacelift-worker-controller-system",
         threads=16,
         agent_threads=16,
+        image_pull_grace=30.0,
+        container_config_grace=30.0,
+        unschedulable_grace=300.0,
+        run_pod_grace=5.0,
+        refusal_grace=300.0,
+        deleted_pod_grace=10.0,
+        node_lost_grace=300.0,
+        launcher_report_grace=75.0,
+        deregistration_grace=60.0,
+        verdict_report_grace=60.0,
+        native_sidecars=None,
         hooks_only=False,
         log_level="info",
         log_format="auto",
@@ -41,6 +54,17 @@ def test_every_flag_is_parsed() -> None:
         "--controller-namespace=operators",
         "--threads=4",
         "--agent-threads=8",
+        "--image-pull-grace=1m",
+        "--container-config-grace=1m30s",
+        "--unschedulable-grace=15m",
+        "--run-pod-grace=2.5s",
+        "--refusal-grace=1h",
+        "--deleted-pod-grace=0",
+        "--node-lost-grace=10m",
+        "--launcher-report-grace=2m",
+        "--deregistration-grace=500ms",
+        "--verdict-report-grace=90s",
+        "--native-sidecars=true",
         "--hooks-only",
         "--log-level=DEBUG",
         "--log-format=json",
@@ -57,6 +81,17 @@ def test_every_flag_is_parsed() -> None:
         controller_namespace="operators",
         threads=4,
         agent_threads=8,
+        image_pull_grace=60.0,
+        container_config_grace=90.0,
+        unschedulable_grace=900.0,
+        run_pod_grace=2.5,
+        refusal_grace=3600.0,
+        deleted_pod_grace=0.0,
+        node_lost_grace=600.0,
+        launcher_report_grace=120.0,
+        deregistration_grace=0.5,
+        verdict_report_grace=90.0,
+        native_sidecars=True,
         hooks_only=True,
         log_level="debug",
         log_format="json",
@@ -78,6 +113,19 @@ def test_the_environment_beats_the_default_and_the_flag_beats_both() -> None:
     assert variable_of("hook_bind_address") == "WORKERPOOL_HOOK_BIND_ADDRESS"
 
 
+def test_every_grace_is_a_setting_with_the_same_default() -> None:
+    """No time to wait is hidden in the agent: what it has, a flag sets."""
+    assert graces_of(parse([], {})) == Graces()
+    given = parse([f"--{field.name.replace('_', '-')}-grace=7s" for field in dataclasses.fields(Graces)], {})
+    assert set(dataclasses.asdict(graces_of(given)).values()) == {7.0}
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("auto", None), ("True", True), ("f", False)])
+def test_native_sidecars_are_found_out_or_chosen(text: str, wanted: bool | None) -> None:
+    """Auto is the default; a cluster with the feature switched off needs a no."""
+    assert parse([f"--native-sidecars={text}"], {}).native_sidecars is wanted
+
+
 def test_the_last_of_a_repeated_flag_counts() -> None:
     """As in Go; a chart appends to a list of arguments."""
     assert parse(["--threads=5", "--threads=6"], {}).threads == 6
@@ -95,6 +143,9 @@ def test_the_last_of_a_repeated_flag_counts() -> None:
         (["--metrics-secure=maybe"], {}, "--metrics-secure: expected true or false"),
         (["--threads=0"], {}, "--threads: expected a number"),
         (["--namespaces=Upper"], {}, "'Upper' is not the name of a namespace"),
+        (["--unschedulable-grace=300"], {}, "--unschedulable-grace: expected a duration such as 30s"),
+        (["--node-lost-grace=300h"], {}, "--node-lost-grace: expected 168h at most"),
+        (["--native-sidecars=maybe"], {}, "--native-sidecars: expected auto, true or false"),
         (["--log-level=loud"], {}, "--log-level: expected one of debug"),
         ([], {"WORKERPOOL_THREADS": "many"}, "WORKERPOOL_THREADS: expected a number"),
     ],

@@ -54,7 +54,7 @@ def test_the_status_is_a_function_of_the_request() -> None:
         "poolULID": POOL_ULID,
         "sequence": 2,
     }
-    assert [item["type"] for item in conditions] == ["Ready"]
+    assert [item["type"] for item in conditions] == ["Ready", "CredentialsValid"]
 
 
 def test_a_worker_that_stays_comes_back_with_the_same_identity_and_spec() -> None:
