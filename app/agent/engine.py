@@ -8,7 +8,6 @@ published; the Pod's finalizer comes off only once the verdict is stored.
 """
 
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -32,6 +31,7 @@ from app.agent.mail import Mail, Setting
 from app.agent.memory import Memory
 from app.agent.pod_state import PodView, parse_pod
 from app.agent.pool_state import PoolView
+from app.agent.reader import LetterReader
 from app.agent.refusals import Refusals
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
@@ -49,7 +49,6 @@ from app.cluster.errors import (
 )
 from app.cluster.resources import PODS, SECRETS
 from app.logs import redact_text
-from protocol.messages import FROM_MOTHERSHIP, MessageError, WorkerMessage, parse
 from protocol.runs import Outcome, Phase, Reason, Result
 
 PAUSE_WITHOUT_SCHEMA = 5.0
@@ -115,8 +114,7 @@ class Engine:
         self._keeping = Keeping(cluster, roster, clock)
         self._refusals = Refusals(cluster, revisions, settings.graces)
         self._memories: dict[Key, Memory] = {}
-        self._kinds_logged: set[str] = set()
-        self._lock = threading.Lock()
+        self._reader = LetterReader(counters)
 
     def reconcile(self, key: Key) -> float | None:
         """Bring one Worker forward; return after how many seconds to look again, None for at the next change."""
@@ -183,7 +181,7 @@ class Engine:
         return worker, None
 
     def _open(self, key: Key, worker: WorkerView | None, letter: Letter) -> WorkerView | None:
-        message = self._parse(letter)
+        message = self._reader.read(letter)
         if message is None:
             return worker
         if worker is None or worker.uid != message.worker_uid:
@@ -205,30 +203,6 @@ class Engine:
         )
         with structlog.contextvars.bound_contextvars(namespace=key[0], worker=worker.name, uid=worker.uid):
             return self._mail.handle(worker, message, setting)
-
-    def _parse(self, letter: Letter) -> WorkerMessage | None:
-        """Return the message in a letter, None when there is nothing for us in it; nothing here stops the agent."""
-        try:
-            message = parse(letter.payload).message
-        except MessageError as error:
-            self._drop(error.kind, error.detail)
-            return None
-        if message.pool_uid != letter.pool_uid:
-            # Another cluster holds the same token; the message is for its pool object.
-            self._drop("foreign_pool", "the message names another pool object")
-            return None
-        if not isinstance(message, FROM_MOTHERSHIP) or not isinstance(message, WorkerMessage):
-            self._drop("misplaced", message.type)
-            return None
-        return message
-
-    def _drop(self, kind: str, detail: str) -> None:
-        self._counters.add(f"messages_dropped_{kind}")
-        with self._lock:
-            first = kind not in self._kinds_logged
-            self._kinds_logged.add(kind)
-        if first:
-            _log.warning("mqtt_message_dropped", kind=kind, detail=detail, note="logged once per kind")
 
     # --- the run ---
 
