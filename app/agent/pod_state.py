@@ -106,8 +106,11 @@ class PodView:
 
     @property
     def quiet(self) -> bool:
-        """Whether no regular container runs any more, so that keeping the Pod costs nothing."""
-        return self.terminal or all(each.ended for each in self.containers)
+        """Whether no regular container runs or will run, so that keeping the Pod costs nothing.
+
+        A Pod that no node took has no container states; kept, it would ask autoscalers for a node for ever.
+        """
+        return self.terminal or (bool(self.containers) and all(each.ended for each in self.containers))
 
     @property
     def exit_codes(self) -> dict[str, int]:

@@ -145,6 +145,11 @@ def test_a_pod_with_a_running_sidecar_is_not_kept() -> None:
     assert not history.keepable(a.pod(*done), Outcome(Result.CANCELED, Reason.CANCELED))
 
 
+def test_a_pod_that_no_node_took_is_not_kept() -> None:
+    """It has no container that ended; kept, it would wait for a node for ever and hold up the pool's deletion."""
+    assert not history.keepable(a.pod(), Outcome(Result.FAILED, Reason.UNSCHEDULABLE))
+
+
 # --- in a world with Workers ---
 
 ULIDS = [f"01HPS6K4BNB7BPHCDHDWFAMJN{letter}" for letter in "WXY"]
