@@ -1,6 +1,7 @@
 """The command line of the process node, and where its parts are put together.
 
-Reflector(spec.nodeName=)      --> Scheduler --binding--> API server
+Reflector(metadata.name=NAME)  --> NodeView --+
+Reflector(spec.nodeName=)      --> Scheduler --+--binding--> API server
 Reflector(spec.nodeName=NAME)  --> Pods --> PodWorker per Pod --> Starter --> Runtime (bubblewrap)
                                                |                                |
 API server <--status, Events, DELETE-----------+      KubeletServer <--logs-----+
@@ -18,9 +19,12 @@ from devcluster.node.api import ApiClient, load_access
 from devcluster.node.cgroup import MemoryLimits
 from devcluster.node.events import Events
 from devcluster.node.fields import NodeFacts
+from devcluster.node.fit import Host, amounts
 from devcluster.node.heartbeat import Heartbeat, NodeIdentity
 from devcluster.node.images import ImageTable
+from devcluster.node.ledger import Ledger
 from devcluster.node.logs_server import KubeletServer, ServingCertificate, self_signed
+from devcluster.node.nodeview import NodeView
 from devcluster.node.objects import PodObjects
 from devcluster.node.options import ImageSource, Options, parse_options
 from devcluster.node.pods import Pods
@@ -35,7 +39,9 @@ log = logging.getLogger("devcluster.node")
 
 # The release whose behaviour the node follows and whose API server it is tested with.
 _KUBELET_VERSION = "v1.36.3"
-_PODS = "/api/v1/pods"
+_PODS, _NODES = "/api/v1/pods", "/api/v1/nodes"
+# Longer than any list takes: without its answer the node goes by what it registers itself with.
+_NODE_SECONDS = 10.0
 
 
 def main() -> int:
@@ -64,9 +70,11 @@ def run(options: Options, stopping: threading.Event) -> None:
     options.state_dir.chmod(0o700)
     access = load_access(options.kubeconfig)
     client = ApiClient(access, "process-node")
-    limits = MemoryLimits(options.name)
+    limits = MemoryLimits(options.name, wanted=options.memory_limits == "auto")
     runtime = Runtime(limits, options.sandbox)
-    pods = Pods(options.state_dir / "pods", _collaborators(options, client, runtime))
+    node_view, ledger = NodeView(_host(options)), Ledger()
+    work = _collaborators(options, client, runtime)
+    pods = Pods(options.state_dir / "pods", work, node_view, ledger)
     server = KubeletServer((options.address, options.port), pods, lambda: _health(limits, runtime))
     server.secure(_certificate(options, access.ca))
     threading.Thread(target=server.serve_forever, name="kubelet api", daemon=True).start()
@@ -81,12 +89,17 @@ def run(options: Options, stopping: threading.Event) -> None:
     heartbeat = Heartbeat(client, node, stopping.wait)
     heartbeat.register()
     heartbeat.start()
+    listed = threading.Event()
+    Reflector(
+        client, _NODES, f"metadata.name={options.name}", node_view, stopping.wait, on_listed=listed.set
+    ).start()
+    listed.wait(_NODE_SECONDS)
     mine = Reflector(
         client, _PODS, f"spec.nodeName={options.name}", pods, stopping.wait, on_listed=pods.sweep
     )
     mine.start()
     if options.bind_pods:
-        _schedule(options, client, node, stopping)
+        _schedule(options, client, (node_view, ledger), stopping)
     log.info("node is ready: name=%s port=%d runtime=%s", node.name, node.port, runtime.tool)
     for line in _health(limits, runtime):
         log.warning("%s", line)
@@ -127,12 +140,20 @@ def _collaborators(options: Options, client: ApiClient, runtime: Runtime) -> Col
     )
 
 
-def _schedule(options: Options, client: ApiClient, node: NodeIdentity, stopping: threading.Event) -> None:
+def _host(options: Options) -> Host:
+    """Return what is known of the node before the API server has said anything."""
+    node = NodeIdentity(options.name, options.address, 0, options.max_pods, "", "")
+    return Host(node.name, node.labels, amounts(node.capacity))
+
+
+def _schedule(
+    options: Options, client: ApiClient, room: tuple[NodeView, Ledger], stopping: threading.Event
+) -> None:
     """Begin to bind Pods that have no node."""
     if options.scheduler_kubeconfig is not None:
         client = ApiClient(load_access(options.scheduler_kubeconfig), "process-node-scheduler")
     events = Events(client, "default-scheduler", options.name)
-    scheduler = Scheduler(client, node.name, node.labels, events)
+    scheduler = Scheduler(client, *room, events)
     Reflector(client, _PODS, UNSCHEDULED, scheduler, stopping.wait).start()
 
 
@@ -154,7 +175,7 @@ def _health(limits: MemoryLimits, runtime: Runtime) -> list[str]:
     """Return what this machine keeps the node from doing."""
     lines = []
     if not limits.available:
-        lines.append("memory limits are not enforced: no control group can be made here")
+        lines.append("memory limits are watched over, not enforced: no control group can be made here")
     if runtime.tool == "proot":
         lines.append(
             "containers see each other's processes and read-only mounts are writable: proot stands in"

@@ -1,11 +1,12 @@
 """Memory limits by control groups, of either version, where the node may make them (as root).
 
-Where it may not, limits aren't enforced and `/healthz` of the node and its log say so: an address-space limit
-would be another thing than a memory limit.
+Where it may not, `memory_watch` stands in. A container that runs out of memory is killed whole, as a kubelet has it on
+version 2; version 1 knows only how to kill one process, so there the node listens for the kernel's word and kills the rest.
 """
 
 import contextlib
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,25 @@ class MemoryGroup:
             return False
         return int(words.get("oom_kill", "0")) > 0
 
+    def listen(self) -> int | None:
+        """Return an eventfd that the kernel writes to when memory runs out; None in version 2, which needs none."""
+        if self.unified:
+            return None
+        heard = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            with (self.folder / "memory.oom_control").open("rb") as control:
+                (self.folder / "cgroup.event_control").write_text(f"{heard} {control.fileno()}")
+        except OSError:
+            os.close(heard)
+            return None
+        return heard
+
+    def kill(self) -> None:
+        """Kill every process of the group."""
+        for line in (self.folder / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(line), signal.SIGKILL)
+
     def remove(self) -> None:
         """Remove the group; one that still has processes stays until the node ends."""
         with contextlib.suppress(OSError):
@@ -42,10 +62,10 @@ class MemoryGroup:
 class MemoryLimits:
     """Makes control groups below one of the node's own; `available` is False where that isn't allowed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, wanted: bool = True) -> None:
         self._unified = (_V2 / "cgroup.controllers").exists()
         self._base = (_V2 if self._unified else _V1) / f"process-node-{name}"
-        self.available = self._prepare()
+        self.available = wanted and self._prepare()
 
     def _prepare(self) -> bool:
         """Make the node's own group and hand the memory controller down to it."""

@@ -4,7 +4,7 @@ The worker calls this after everything that happens to its Pod, carries the deci
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from devcluster.node.observed import Containers, Running, Terminated, Waiting, init_containers, is_sidecar
 from devcluster.node.shapes import Json
@@ -26,6 +26,15 @@ def decide(
     """Return the next step; `not_before` holds the end of the pause of containers that must not start yet."""
     if stopping:
         return _stopping(pod, observed)
+    # Whatever else is to be done: a container may be waiting for the end of its pause beside it.
+    paused = [
+        due for name, due in not_before.items() if due > now and isinstance(observed[name].state, Waiting)
+    ]
+    return replace(_next(pod, observed, not_before, now), wake_at=min(paused, default=None))
+
+
+def _next(pod: Json, observed: Containers, not_before: Mapping[str, float], now: float) -> Decision:
+    """Return what to start, or to stop because everything has come to its end."""
     again: tuple[str, ...] = ()
     for container in init_containers(pod):
         name, state = container["name"], observed[container["name"]].state
@@ -47,7 +56,7 @@ def decide(
 def _first_start(name: str, not_before: Mapping[str, float], now: float, again: tuple[str, ...]) -> Decision:
     """Start an init container when its pause is over; nothing after it may start before."""
     due = not_before.get(name, 0.0)
-    return Decision(start=(*again, name)) if due <= now else Decision(start=again, wake_at=due)
+    return Decision(start=(*again, name) if due <= now else again)
 
 
 def _containers(
@@ -58,11 +67,8 @@ def _containers(
     if all(isinstance(observed[name].state, Terminated) for name in names):
         return _stopping(pod, observed)
     waiting = [name for name in names if isinstance(observed[name].state, Waiting)]
-    paused = [
-        due for name, due in not_before.items() if due > now and isinstance(observed[name].state, Waiting)
-    ]
     due_now = tuple(name for name in waiting if not_before.get(name, 0.0) <= now)
-    return Decision(start=again + due_now, wake_at=min(paused, default=None))
+    return Decision(start=again + due_now)
 
 
 def _stopping(pod: Json, observed: Containers) -> Decision:

@@ -2,8 +2,8 @@
 
 import logging
 import queue
-import secrets
 import threading
+import time
 from dataclasses import dataclass
 
 from devcluster.node.api import ApiClient, ApiError, ApiUnavailable, NotFound
@@ -31,7 +31,7 @@ class Events:
 
     def __init__(self, client: ApiClient, component: str, host: str) -> None:
         self._client, self._source = client, {"component": component, "host": host}
-        self._queue: queue.Queue[tuple[Json, Event, str]] = queue.Queue(_BACKLOG)
+        self._queue: queue.Queue[tuple[Json, Event, str, int]] = queue.Queue(_BACKLOG)
         self._written: dict[tuple[str, Event], Json] = {}
         self._thread = threading.Thread(target=self._run, name=f"events {component}", daemon=True)
         self._thread.start()
@@ -39,7 +39,7 @@ class Events:
     def emit(self, pod: Json, event: Event) -> None:
         """Queue an Event about a Pod."""
         try:
-            self._queue.put_nowait((pod["metadata"], event, rfc3339()))
+            self._queue.put_nowait((pod["metadata"], event, rfc3339(), time.time_ns()))
         except queue.Full:
             log.warning("event dropped: pod=%s reason=%s", pod["metadata"]["name"], event.reason)
 
@@ -51,13 +51,13 @@ class Events:
     def _run(self) -> None:
         """Write queued Events for ever."""
         while True:
-            metadata, event, now = self._queue.get()
+            metadata, event, now, order = self._queue.get()
             try:
-                self._write(metadata, event, now)
+                self._write(metadata, event, now, order)
             except (ApiError, ApiUnavailable) as error:
                 log.debug("event not written: reason=%s error=%s", event.reason, error)
 
-    def _write(self, metadata: Json, event: Event, now: str) -> None:
+    def _write(self, metadata: Json, event: Event, now: str, order: int) -> None:
         """Create an Event or count a repeat."""
         collection = f"/api/v1/namespaces/{metadata['namespace']}/events"
         key = (metadata["uid"], event)
@@ -69,7 +69,8 @@ class Events:
                 return
             except NotFound:
                 pass
-        name = f"{metadata['name'][:200]}.{secrets.token_hex(8)}"
+        # Times have whole seconds, so kubectl shows Events of one second in the order of their names.
+        name = f"{metadata['name'][:200]}.{order:016x}"
         body: Json = {
             "metadata": {"name": name, "namespace": metadata["namespace"]},
             "involvedObject": {

@@ -23,7 +23,7 @@ _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 @dataclass(frozen=True)
 class NodeIdentity:
-    """What the Node says of itself; `max_pods` is only announced."""
+    """What the Node says of itself."""
 
     name: str
     address: str

@@ -89,6 +89,15 @@ def normalized(reference: str) -> str:
     return reference if tagged else f"{reference}:latest"
 
 
+def canonical(reference: str) -> str:
+    """Return a reference with tag, registry and Docker Hub's folder spelled out, as container runtimes name images."""
+    name = normalized(reference)
+    first, separator, rest = name.partition("/")
+    if separator and (any(mark in first for mark in ".:") or first == "localhost" or first != first.lower()):
+        return f"docker.io/{rest}" if first == "index.docker.io" else name
+    return f"docker.io/{name}" if separator else f"docker.io/library/{name}"
+
+
 def image_from_json(name: str, value: str | Json) -> Image:
     """Return the image that an entry of a table file describes."""
     entry: Json = {"root": value} if isinstance(value, str) else value

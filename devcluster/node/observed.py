@@ -51,10 +51,15 @@ class Observed:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a Pod as a whole failed, whatever its containers did."""
+    """Why a Pod as a whole failed, whatever its containers did.
+
+    `rejected` when none of them was ever looked at; `grace` are the seconds they have to end, the Pod's own when None.
+    """
 
     reason: str
     message: str
+    rejected: bool = False
+    grace: float | None = None
 
 
 Containers: TypeAlias = Mapping[str, Observed]

@@ -28,6 +28,7 @@ class Options:
     scheduler_kubeconfig: Path | None
     start_slots: int
     sandbox: str
+    memory_limits: str
     max_pods: int
     tls_cert: Path | None
     tls_key: Path | None
@@ -52,6 +53,7 @@ def parse_options(arguments: list[str]) -> Options:
         scheduler_kubeconfig=given.scheduler_kubeconfig,
         start_slots=given.start_slots,
         sandbox=given.sandbox,
+        memory_limits=given.memory_limits,
         max_pods=given.max_pods,
         tls_cert=given.tls_cert_file,
         tls_key=given.tls_private_key_file,
@@ -100,7 +102,18 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="what runs containers; auto takes proot only where bubblewrap is refused (default: %(default)s)",
     )
-    add("--max-pods", type=int, default=1100, help="announced capacity (default: %(default)s)")
+    add(
+        "--memory-limits",
+        choices=("auto", "watch"),
+        default="auto",
+        help="how limits are kept; auto watches only where no control group can be made (default: %(default)s)",
+    )
+    add(
+        "--max-pods",
+        type=int,
+        default=1100,
+        help="Pods that the node takes at a time (default: %(default)s)",
+    )
     add("--tls-cert-file", type=Path, help="certificate of the kubelet API (default: a self-signed one)")
     add("--tls-private-key-file", type=Path, help="its key")
     add("--client-ca-file", type=Path, help="CA of the kubelet API's clients (default: the kubeconfig's)")

@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devcluster.node.events import Event
+from devcluster.node.fit import rejection
+from devcluster.node.ledger import Ledger
 from devcluster.node.logs import LogFile
 from devcluster.node.lost import LOST_VERDICT, recover
+from devcluster.node.nodeview import NodeView
 from devcluster.node.objects import PodObjects
 from devcluster.node.observed import Verdict
 from devcluster.node.podfiles import PodFiles, known_pods
@@ -23,10 +26,10 @@ _RETRY_SECONDS = 1.0
 
 
 class Pods:
-    """A handler for the Pods that are bound to this node."""
+    """A handler for the Pods that are bound to this node; the ledger is kept up to date from here."""
 
-    def __init__(self, folder: Path, work: Collaborators) -> None:
-        self._folder, self._work = folder, work
+    def __init__(self, folder: Path, work: Collaborators, node: NodeView, ledger: Ledger) -> None:
+        self._folder, self._work, self._node, self._ledger = folder, work, node, ledger
         self._lock = threading.Lock()
         self._pods: dict[str, Json] = {}
         self._workers: dict[str, PodWorker] = {}
@@ -36,6 +39,7 @@ class Pods:
     def upsert(self, item: Json) -> None:
         """Take a Pod that is new or has changed."""
         uid = item["metadata"]["uid"]
+        self._ledger.upsert(item)
         with self._lock:
             self._pods[uid] = item
             worker = self._workers.get(uid)
@@ -49,6 +53,7 @@ class Pods:
     def remove(self, item: Json) -> None:
         """Take note that a Pod object is gone."""
         uid = item["metadata"]["uid"]
+        self._ledger.remove(item)
         with self._lock:
             self._pods.pop(uid, None)
             self._over.discard(uid)
@@ -112,7 +117,7 @@ class Pods:
             return
         files = self._files(uid)
         lost = recover(pod, files.was_started, rfc3339())
-        verdict = _refusal(pod) or (LOST_VERDICT if lost else None)
+        verdict = LOST_VERDICT if lost else _refusal(pod) or self._rejection(pod)
         worker = PodWorker(pod, files, self._work, self._worker_over, verdict)
         for name, observed in (lost or {}).items():
             worker.slots[name].observed = observed
@@ -120,6 +125,10 @@ class Pods:
             self._work.events.emit(pod, Event("Warning", verdict.reason, verdict.message))
         self._workers[uid] = worker
         worker.start()
+
+    def _rejection(self, pod: Json) -> Verdict | None:
+        """Return why the Pod doesn't fit this node, though somebody bound it here."""
+        return rejection(pod, self._node.host, self._ledger.others(pod))
 
     def _worker_over(self, uid: str) -> None:
         """Take note that a Pod's worker has ended."""
@@ -164,4 +173,5 @@ def _refusal(pod: Json) -> Verdict | None:
     problems += [f"container {name} is privileged" for name in privileged]
     if not problems:
         return None
-    return Verdict("UnsupportedPodSpec", f"The process node can't run this Pod: {', '.join(problems)}")
+    text = f"The process node can't run this Pod: {', '.join(problems)}"
+    return Verdict("UnsupportedPodSpec", text, rejected=True)

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,7 +21,7 @@ from devcluster.node.api import STRATEGIC_PATCH, ApiClient, ApiError, ApiUnavail
 from devcluster.node.decide import decide
 from devcluster.node.env import Scope
 from devcluster.node.events import Event, Events
-from devcluster.node.logs import LogFile, tail_of
+from devcluster.node.logs import tail_of
 from devcluster.node.objects import PodObjects
 from devcluster.node.observed import (
     Observed,
@@ -34,22 +34,24 @@ from devcluster.node.observed import (
     restarts_after,
 )
 from devcluster.node.podfiles import PodFiles
-from devcluster.node.runtime import Exit, Process
+from devcluster.node.runtime import Exit
 from devcluster.node.shapes import Json
+from devcluster.node.slots import BACKOFF_FIRST, BACKOFF_MOST, Slot
 from devcluster.node.starter import Held, NeverStarted, Order, Started, Starter
 from devcluster.node.status import Situation, pod_status
 from devcluster.node.times import parse, rfc3339
-from devcluster.node.volumes import Sources, VolumeError, set_up
+from devcluster.node.volumes import Sources, VolumeError, set_up, size_limits, too_large
 
 log = logging.getLogger(__name__)
 
-# A kubelet's figures, except that waiting for a Secret is asked for again sooner than its two minutes.
-_BACKOFF_FIRST, _BACKOFF_MOST = 10.0, 300.0
+# Like a kubelet's, except that waiting for a Secret is asked for again sooner than its two minutes.
 _MOUNT_FIRST, _MOUNT_MOST = 0.5, 5.0
 _PULL_SHOWN = 1.0
 _CONFIG_PAUSE = 5.0
 _STATUS_RETRY = 1.0
 _MESSAGE_LIMIT = 4096
+_USAGE_PAUSE = 10.0
+_EVICTION_GRACE = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,20 +88,6 @@ class Exited:
 Message: TypeAlias = Update | Gone | Exited
 
 
-@dataclass
-class Slot:
-    """What the worker knows of one container."""
-
-    observed: Observed = field(default_factory=Observed)
-    not_before: float = 0.0
-    failures: int = 0
-    pull_due: float = 0.0
-    process: Process | None = None
-    log: LogFile | None = None
-    asked_to_stop: bool = False
-    killed: bool = False
-
-
 class PodWorker:
     """Runs one Pod; `on_over` is called when nothing of it runs and its last status is written."""
 
@@ -120,6 +108,7 @@ class PodWorker:
         self._verdict = verdict
         self._volumes: dict[str, Path] | None = None
         self._mount_pause, self._mount_due = _MOUNT_FIRST, 0.0
+        self._limited, self._usage_due = bool(size_limits(pod)), 0.0
         self._kill_at: float | None = None
         self._gone = False
         self._reported: Json = {}
@@ -201,16 +190,21 @@ class PodWorker:
         slot.observed = replace(slot.observed, state=ended)
         asked = slot.asked_to_stop or self._stopping()
         if not asked and restarts_after(self._pod, container, exit_.code):
-            self._restart_later(container, slot, ended)
+            self._restart_later(container, slot, ended, time.monotonic() - slot.running_since)
 
-    def _restart_later(self, container: Json, slot: Slot, ended: Terminated) -> None:
-        """Let a container wait for its next start, longer each time."""
-        pause = min(_BACKOFF_FIRST * 2**slot.observed.restarts, _BACKOFF_MOST)
-        where = f"{container['name']} in pod {self._pod['metadata']['name']}"
-        message = f"back-off {pause:.0f}s restarting failed container={where}"
-        slot.observed = Observed(Waiting("CrashLoopBackOff", message), slot.observed.restarts + 1, ended)
+    def _restart_later(self, container: Json, slot: Slot, ended: Terminated, ran_for: float) -> None:
+        """Let a container wait for its next start, longer each time; the first time it is started at once."""
+        pause = slot.restart_pause(ran_for)
         slot.not_before = time.monotonic() + pause
-        self._event(container, "Warning", "BackOff", f"Back-off restarting failed container {where}")
+        again = Observed(Waiting(), slot.observed.restarts + 1, ended)
+        if pause:
+            metadata = self._pod["metadata"]
+            pod = f"{metadata['name']}_{metadata['namespace']}({self.uid})"
+            message = f"back-off {pause:.0f}s restarting failed container={container['name']} pod={pod}"
+            again = replace(again, state=Waiting("CrashLoopBackOff", message))
+            text = f"Back-off restarting failed container {container['name']} in pod {pod}"
+            self._event(container, "Warning", "BackOff", text)
+        slot.observed = again
 
     def _termination_message(self, container: Json, slot: Slot, code: int) -> str:
         """Return the container's own last word, or the end of its log where it asks for that."""
@@ -247,14 +241,19 @@ class PodWorker:
         return self._next_wake(decision.wake_at)
 
     def _judge(self) -> None:
-        """Notice that the Pod's time is over."""
-        deadline = self._pod["spec"].get("activeDeadlineSeconds")
-        if deadline is None or self._verdict is not None:
+        """Notice that the Pod's time is over, or that a volume of it has grown too large."""
+        if self._verdict is not None:
             return
-        if time.time() >= parse(self._start_time) + deadline:
+        deadline = self._pod["spec"].get("activeDeadlineSeconds")
+        if deadline is not None and time.time() >= parse(self._start_time) + deadline:
             message = "Pod was active on the node longer than the specified deadline"
             self._verdict = Verdict("DeadlineExceeded", message)
             self._event(None, "Normal", "DeadlineExceeded", message)
+        elif self._limited and self._volumes is not None and time.monotonic() >= self._usage_due:
+            self._usage_due = time.monotonic() + _USAGE_PAUSE
+            if message := too_large(self._pod, self._volumes):
+                self._verdict = Verdict("Evicted", message, grace=_EVICTION_GRACE)
+                self._event(None, "Warning", "Evicted", message)
 
     def _stopping(self) -> bool:
         """Return whether the Pod is to end whatever its containers do."""
@@ -297,17 +296,18 @@ class PodWorker:
                 ended = Terminated(128, "StartError", now, "1970-01-01T00:00:00Z", message, image_id=image_id)
                 slot.observed = replace(slot.observed, state=ended)
                 if restarts_after(self._pod, container, 128):
-                    self._restart_later(container, slot, ended)
+                    self._restart_later(container, slot, ended, 0.0)
 
     def _started(self, container: Json, slot: Slot, outcome: Started) -> None:
         """Note a container that runs."""
         slot.process, slot.log, slot.failures = outcome.process, outcome.log, 0
+        slot.running_since = time.monotonic()
         container_id = f"process://{outcome.process.container_id}"
         slot.observed = replace(slot.observed, state=Running(container_id, outcome.image_id, rfc3339()))
         present = f'Container image "{container["image"]}" already present on machine'
         self._event(container, "Normal", "Pulled", present)
-        self._event(container, "Normal", "Created", f"Container created: {container['name']}")
-        self._event(container, "Normal", "Started", f"Container started: {container['name']}")
+        self._event(container, "Normal", "Created", "Container created")
+        self._event(container, "Normal", "Started", "Container started")
 
     def _held(self, container: Json, slot: Slot, outcome: Held) -> None:
         """Note what a container waits for and when to try again."""
@@ -317,7 +317,7 @@ class PodWorker:
         if outcome.reason == "ErrImagePull":
             image = container["image"]
             slot.failures += 1
-            slot.pull_due = now + min(_BACKOFF_FIRST * 2 ** (slot.failures - 1), _BACKOFF_MOST)
+            slot.pull_due = now + min(BACKOFF_FIRST * 2 ** (slot.failures - 1), BACKOFF_MOST)
             slot.not_before = now + _PULL_SHOWN
             self._event(container, "Normal", "Pulling", f'Pulling image "{image}"')
             self._event(container, "Warning", "Failed", f'Failed to pull image "{image}": {outcome.message}')
@@ -364,6 +364,8 @@ class PodWorker:
             return 0.0
         if "deletionTimestamp" in metadata:
             return max(0.0, parse(metadata["deletionTimestamp"]) - time.time())
+        if self._verdict is not None and self._verdict.grace is not None:
+            return self._verdict.grace
         return float(self._pod["spec"].get("terminationGracePeriodSeconds", 30))
 
     def _next_wake(self, due: float | None) -> float:
@@ -374,6 +376,8 @@ class PodWorker:
         deadline = self._pod["spec"].get("activeDeadlineSeconds")
         if deadline is not None and self._verdict is None:
             times.append(time.monotonic() + parse(self._start_time) + deadline - time.time())
+        if self._limited and self._verdict is None:
+            times.append(self._usage_due)
         if self._kill_at is not None and any(
             slot.process and not slot.killed for slot in self.slots.values()
         ):

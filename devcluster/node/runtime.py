@@ -24,6 +24,7 @@ from devcluster.node import proot_start
 from devcluster.node.cgroup import MemoryGroup, MemoryLimits
 from devcluster.node.guard import Guard
 from devcluster.node.logs import LogFile
+from devcluster.node.memory_watch import MemoryWatch, Watched
 from devcluster.node.mounts import BindMount, MakeDir, MakeLink
 from devcluster.node.sandbox import Sandbox, bwrap_command, bwrap_options, proot_argv
 
@@ -61,6 +62,8 @@ class Process:
         self, container_id: str, child: subprocess.Popen[bytes], pid: int, group: MemoryGroup | None
     ) -> None:
         self.container_id, self.child, self.pid, self.group = container_id, child, pid, group
+        self.watch: Watched | None = None
+        self.alarmed = False
         self.init_fd = _pidfd(pid)
         self.outer_fd = _pidfd(child.pid)
         # A signal must not go to whatever reused a closed descriptor's number.
@@ -76,6 +79,14 @@ class Process:
                 else:
                     signal.pidfd_send_signal(self.init_fd, number)
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Return whether the container was killed for want of memory."""
+        if self.watch is not None:
+            return self.watch.out_of_memory
+        # Killed by the node at the kernel's alarm, nothing is left for the kernel to kill and to count.
+        return self.alarmed or (self.group is not None and self.group.killed())
+
     def close(self) -> None:
         """Release what the node holds of an ended process."""
         with self._open:
@@ -83,6 +94,8 @@ class Process:
                 if descriptor is not None:
                     os.close(descriptor)
             self.init_fd = self.outer_fd = None
+        if self.watch is not None:
+            self.watch.ended.set()
         if self.group is not None:
             self.group.remove()
 
@@ -103,6 +116,7 @@ class _Watched:
     log: LogFile
     pipes: dict[int, str]
     on_exit: Callable[[Exit], None]
+    alarm: int | None
 
 
 class Runtime:
@@ -110,6 +124,7 @@ class Runtime:
 
     def __init__(self, limits: MemoryLimits, wanted: str = "auto") -> None:
         self._limits = limits
+        self._memory = MemoryWatch()
         self._guard = Guard()
         self._bwrap = shutil.which("bwrap")
         self._proot = shutil.which("proot")
@@ -134,6 +149,7 @@ class Runtime:
         """Start a process; `on_exit` is called once, from the pump's thread."""
         container_id = secrets.token_hex(32)
         group = self._limits.create(container_id, launch.memory_limit) if launch.memory_limit else None
+        alarm = group.listen() if group is not None else None
         pipes = {name: os.pipe2(os.O_CLOEXEC) for name in ("stdout", "stderr")}
         if launch.box.real_ids:
             for _, write in pipes.values():
@@ -145,6 +161,8 @@ class Runtime:
         except BaseException:
             for read, _ in pipes.values():
                 os.close(read)
+            if alarm is not None:
+                os.close(alarm)
             if group is not None:
                 group.remove()
             raise
@@ -152,9 +170,10 @@ class Runtime:
             for _, write in pipes.values():
                 os.close(write)
         process = Process(container_id, child, pid, group)
-        self._new.put(
-            _Watched(process, launch.log, {read: name for name, (read, _) in pipes.items()}, on_exit)
-        )
+        if launch.memory_limit and group is None:
+            process.watch = self._memory.watch(pid, launch.memory_limit, lambda: process.send(signal.SIGKILL))
+        reads = {read: name for name, (read, _) in pipes.items()}
+        self._new.put(_Watched(process, launch.log, reads, on_exit, alarm))
         os.eventfd_write(self._wake, 1)
         return process
 
@@ -244,7 +263,13 @@ class Runtime:
                     self._watch(self._new.get_nowait())
         elif descriptor in watched.pipes:
             self._read(watched, descriptor)
-        else:
+        elif descriptor == watched.alarm:
+            os.eventfd_read(descriptor)
+            watched.process.alarmed = True
+            if watched.process.group is not None:
+                watched.process.group.kill()
+        elif descriptor == watched.process.outer_fd:
+            # What else was ready in the same moment may belong to a process whose end was served already.
             self._ended(watched)
 
     def _watch(self, watched: _Watched) -> None:
@@ -252,6 +277,8 @@ class Runtime:
         for read in watched.pipes:
             os.set_blocking(read, False)
             self._selector.register(read, selectors.EVENT_READ, watched)
+        if watched.alarm is not None:
+            self._selector.register(watched.alarm, selectors.EVENT_READ, watched)
         if watched.process.outer_fd is None:
             self._ended(watched)
         else:
@@ -276,6 +303,12 @@ class Runtime:
         process = watched.process
         if process.outer_fd is not None and process.outer_fd in self._selector.get_map():
             self._selector.unregister(process.outer_fd)
+        if watched.alarm is not None:
+            with contextlib.suppress(BlockingIOError):
+                process.alarmed = os.eventfd_read(watched.alarm) > 0
+            self._selector.unregister(watched.alarm)
+            os.close(watched.alarm)
+            watched.alarm = None
         code = process.child.wait()
         for descriptor in list(watched.pipes):
             while descriptor in watched.pipes and self._read(watched, descriptor):
@@ -285,7 +318,7 @@ class Runtime:
                 del watched.pipes[descriptor]
                 os.close(descriptor)
         watched.log.close()
-        killed = process.group is not None and process.group.killed()
+        killed = process.out_of_memory
         process.close()
         self._guard.release(process.pid)
         watched.on_exit(Exit(128 - code if code < 0 else code, killed))

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from devcluster.node.env import ConfigError, Scope, command_line, environment
 from devcluster.node.fields import NodeFacts
 from devcluster.node.identity import home, identity
-from devcluster.node.images import Image, ImageTable, InvalidImageName
+from devcluster.node.images import Image, ImageTable, InvalidImageName, canonical
 from devcluster.node.logs import LogFile
 from devcluster.node.mounts import MountError, Rootfs
 from devcluster.node.podfiles import PodFiles
@@ -169,9 +169,11 @@ def _not_pulled(container: Json) -> Held:
         return Held(
             "ErrImageNeverPull", f'Container image "{image}" is not present with pull policy of Never'
         )
+    name = canonical(image)
     return Held(
         "ErrImagePull",
-        f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found',
+        f'rpc error: code = NotFound desc = failed to pull and unpack image "{name}": '
+        f'failed to resolve reference "{name}": {name}: not found',
     )
 
 

@@ -4,10 +4,11 @@ Terminal phases are reported only once nothing of the Pod can be running any mor
 `Failed` or `Succeeded` may rely on the work having ended.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devcluster.node.observed import (
+    LOST,
     Containers,
     Observed,
     Running,
@@ -35,6 +36,10 @@ class Situation:
 
 def pod_status(pod: Json, observed: Containers, situation: Situation, previous: Json) -> Json:
     """Return the whole status that the node reports; `previous` is the last one, for times of transition."""
+    if situation.verdict is not None and situation.verdict.rejected:
+        return _rejected(pod, situation, situation.verdict)
+    if situation.over:
+        observed = settled(pod, observed)
     phase = pod_phase(pod, observed, situation)
     status: Json = {
         "phase": phase,
@@ -56,6 +61,51 @@ def pod_status(pod: Json, observed: Containers, situation: Situation, previous: 
     return status
 
 
+def _rejected(pod: Json, situation: Situation, verdict: Verdict) -> Json:
+    """Return the status of a Pod that was never looked at: a kubelet reports no containers then."""
+    return {
+        "phase": "Failed",
+        "observedGeneration": pod["metadata"].get("generation"),
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "startTime": situation.start_time,
+    }
+
+
+def settled(pod: Json, observed: Containers) -> Containers:
+    """Return the containers of a Pod that is over: those that may have had a turn are called lost, not waiting.
+
+    Containers are left waiting in a Pod that never came to them, and init containers behind the last that had a turn.
+    """
+    final = dict(observed)
+    inits = [each["name"] for each in init_containers(pod)]
+    touched = [index for index, name in enumerate(inits) if not _untouched(observed[name])]
+    lost = inits[: max(touched, default=0) + 1]
+    if _has_initialized(pod, observed):
+        lost += [each["name"] for each in pod["spec"]["containers"]]
+    for name in lost:
+        each = observed[name]
+        if not isinstance(each.state, Terminated):
+            final[name] = replace(each, state=Terminated(137, "ContainerStatusUnknown", "", message=LOST))
+    return final
+
+
+def _untouched(each: Observed) -> bool:
+    """Return whether a container has never run."""
+    return isinstance(each.state, Waiting) and each.last is None
+
+
+def _has_initialized(pod: Json, observed: Containers) -> bool:
+    """Return whether a Pod came to its containers: any of them ran, or the last init container has done its part."""
+    inits = init_containers(pod)
+    if not inits or any(not _untouched(observed[each["name"]]) for each in pod["spec"]["containers"]):
+        return True
+    last = observed[inits[-1]["name"]]
+    if is_sidecar(inits[-1]):
+        return not _untouched(last)
+    return isinstance(last.state, Terminated) and last.state.exit_code == 0
+
+
 def pod_phase(pod: Json, observed: Containers, situation: Situation) -> str:
     """Return the phase that the containers' states and the Pod's fate make up."""
     names = [container["name"] for container in pod["spec"]["containers"]]
@@ -65,8 +115,7 @@ def pod_phase(pod: Json, observed: Containers, situation: Situation) -> str:
         return "Succeeded" if succeeded and situation.verdict is None else "Failed"
     if not initialized(pod, observed):
         return "Pending"
-    fresh = [name for name, state in zip(names, states, strict=True) if _never_ran(observed[name], state)]
-    return "Pending" if fresh else "Running"
+    return "Pending" if any(_untouched(observed[name]) for name in names) else "Running"
 
 
 def initialized(pod: Json, observed: Containers) -> bool:
@@ -84,11 +133,6 @@ def _incomplete(pod: Json, observed: Containers) -> list[str]:
         if not (ended_well or (is_sidecar(container) and (started or isinstance(each.state, Terminated)))):
             names.append(container["name"])
     return names
-
-
-def _never_ran(each: Observed, state: object) -> bool:
-    """Return whether a container has no run to show, now or before."""
-    return isinstance(state, Waiting) and each.last is None
 
 
 def _container_status(pod: Json, container: Json, observed: Containers) -> Json:

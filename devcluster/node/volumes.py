@@ -4,6 +4,7 @@ Contents are settled when the Pod starts; later changes of Secrets, ConfigMaps a
 aren't rotated: Pods of this node live for an hour or so.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from devcluster.node.env import Lookup, expand
 from devcluster.node.fields import FieldError, NodeFacts, field_value, resource_value
+from devcluster.node.quantity import parse_quantity
 from devcluster.node.rootfs import VolumeBind
 from devcluster.node.shapes import Json
 
@@ -58,6 +60,31 @@ def set_up(pod: Json, folder: Path, sources: Sources) -> dict[str, Path]:
             raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
         places[volume["name"]] = place
     return places
+
+
+def size_limits(pod: Json) -> dict[str, str]:
+    """Return the limits of emptyDir volumes that have one, as quantities by name."""
+    volumes = pod["spec"].get("volumes") or []
+    limits = {each["name"]: (each.get("emptyDir") or {}).get("sizeLimit") for each in volumes}
+    return {name: limit for name, limit in limits.items() if limit and parse_quantity(limit) > 0}
+
+
+def too_large(pod: Json, places: Mapping[str, Path]) -> str:
+    """Return a kubelet's text about the first emptyDir that is over its limit, empty when none is."""
+    for name, limit in size_limits(pod).items():
+        if _usage(places[name]) > parse_quantity(limit):
+            return f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
+    return ""
+
+
+def _usage(folder: Path) -> int:
+    """Return the bytes that a directory takes on disk; what vanishes meanwhile doesn't count."""
+    total = 0
+    for base, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(base) / name).lstat().st_blocks * 512
+    return total
 
 
 def _set_up(pod: Json, volume: Json, place: Path, sources: Sources) -> None:

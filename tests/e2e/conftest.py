@@ -10,6 +10,14 @@ import pytest
 from devcluster.cluster import Cluster, Options
 from tests.e2e.harness import Journal, Pool, Shell, make_pool, make_repository, remove_pool
 
+GRACES = (
+    "--image-pull-grace=8s",
+    "--container-config-grace=3s",
+    "--unschedulable-grace=3s",
+    "--refusal-grace=3s",
+)
+"""Flags of the operator: the failures that tests provoke don't pass, so waiting for the defaults proves nothing."""
+
 
 @pytest.fixture(scope="session")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -22,7 +30,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
     """Start the whole local cluster, with Metacontroller when METACONTROLLER_BIN names one."""
-    running = Cluster(tmp_path_factory.mktemp("cluster") / "c", Options(allow_paths=(outside,)))
+    options = Options(allow_paths=(outside,), arguments={"operator": GRACES})
+    running = Cluster(tmp_path_factory.mktemp("cluster") / "c", options)
     try:
         running.up()
         yield running

@@ -143,9 +143,11 @@ class Pool:
             seconds,
         )
 
-    def trigger(self, *commands: str, repo: Path | None = None) -> str:
-        """Trigger a run and return its ULID."""
+    def trigger(self, *commands: str, repo: Path | None = None, image: str = "") -> str:
+        """Trigger a run, with a runner image of its own if given, and return its ULID."""
         argv = ["run", "trigger", "--pool", self.ulid, "-o", "json"]
+        if image:
+            argv += ["--runner-image", image]
         if repo is not None:
             argv += ["--repo", f"file://{repo}"]
         for command in commands:
@@ -211,10 +213,19 @@ def make_credentials(shell: Shell, name: str, folder: Path) -> tuple[str, str, s
     return ulid, config.read_text().strip(), shell.run("base64", "-w", "0", str(key)).strip()
 
 
-def make_pool(shell: Shell, name: str, folder: Path, size: int, namespace: str = "default") -> Pool:
-    """Create a pool everywhere and wait until its workers are registered."""
+def make_pool(
+    shell: Shell,
+    name: str,
+    folder: Path,
+    size: int,
+    namespace: str = "default",
+    spec: Mapping[str, Any] | None = None,
+) -> Pool:
+    """Create a pool everywhere, with more fields of its spec if given, and wait until its workers are registered."""
     ulid, token, key = make_credentials(shell, name, folder)
-    apply(shell, secret(name, namespace, token, key), manifest(name, namespace, size))
+    body = manifest(name, namespace, size)
+    body["spec"] |= spec or {}
+    apply(shell, secret(name, namespace, token, key), body)
     pool = Pool(shell, name, namespace, ulid, token, key, folder)
     pool.await_registered(size)
     return pool

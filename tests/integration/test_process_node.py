@@ -122,6 +122,13 @@ class Bench:
         )
         return {item["reason"]: item["message"] for item in answer["items"]}
 
+    def messages(self, name: str) -> set[str]:
+        """Return the messages of a Pod's Events."""
+        answer = self.client.get(
+            "/api/v1/namespaces/default/events", fieldSelector=f"involvedObject.name={name}"
+        )
+        return {item["message"] for item in answer["items"]}
+
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
@@ -353,11 +360,18 @@ def test_environment_comes_from_fields_secrets_and_config_maps(bench: Bench) -> 
     bench.create(pod("env-missing", container("exit 0", env=[missing])))
     held = bench.when("env-missing", lambda pod: waiting(pod) != "ContainerCreating", "held")
     assert waiting(held) == "CreateContainerConfigError"
+    eventually(lambda: 'Error: secret "nope" not found' in bench.messages("env-missing"), "its Event")
+    bench.client.post(SECRETS, {"metadata": {"name": "nope"}, "stringData": {"other": "o"}})
+    without_key = "couldn't find key k in Secret default/nope"
+    bench.when("env-missing", lambda pod: without_key in str(pod["status"]), "the missing key is named")
+    bench.client.patch(f"{SECRETS}/nope", {"stringData": {"k": "v"}})
+    assert bench.ended("env-missing")["phase"] == "Succeeded"
 
 
-def waiting(pod: Json) -> str:
-    """Return what the first container of a Pod waits for."""
-    entries = pod["status"].get("containerStatuses") or [{"state": {}}]
+def waiting(pod: Json, kind: str = "") -> str:
+    """Return what the first container of a Pod waits for, of its init containers if `kind` is `init`."""
+    key = "initContainerStatuses" if kind else "containerStatuses"
+    entries = pod["status"].get(key) or [{"state": {}}]
     reason: str = entries[0]["state"].get("waiting", {}).get("reason", "ContainerCreating")
     return reason
 
@@ -369,8 +383,21 @@ def test_unknown_and_malformed_images_are_reported_as_a_kubelet_does(bench: Benc
     bench.when("unknown", lambda pod: waiting(pod) == "ImagePullBackOff", "ImagePullBackOff")
     eventually(lambda: "BackOff" in bench.events("unknown"), "a BackOff Event")
     assert bench.events("unknown")["BackOff"] == 'Back-off pulling image "nowhere.local/unknown:1"'
+    messages = bench.messages("unknown")
+    assert 'Pulling image "nowhere.local/unknown:1"' in messages
+    assert {"Error: ErrImagePull", "Error: ImagePullBackOff"} <= messages
+    (pulling,) = [each for each in messages if each.startswith("Failed to pull image")]
+    assert pulling.startswith(
+        'Failed to pull image "nowhere.local/unknown:1": rpc error: code = NotFound desc = '
+        'failed to pull and unpack image "nowhere.local/unknown:1": '
+    )
+    assert "ImagePullBackOff" in bench.kubectl("get", "pod", "unknown")
     bench.create(pod("malformed", container("exit 0", image="Not An Image")))
     bench.when("malformed", lambda pod: waiting(pod) == "InvalidImageName", "InvalidImageName")
+    eventually(lambda: "Error: InvalidImageName" in bench.messages("malformed"), "its Events")
+    assert "couldn't parse image name" in bench.events("malformed")["InspectFailed"]
+    bench.client.delete(f"{PODS}/malformed", {})
+    bench.gone("malformed", 5)
     bench.client.delete(f"{PODS}/unknown", {})
     bench.gone("unknown", 5)
 
@@ -479,17 +506,50 @@ def test_a_sidecar_runs_beside_the_containers_and_ends_after_them(bench: Bench) 
     assert ended_state(status, "sidecar")["exitCode"] == 0
 
 
+def test_sidecars_start_in_order_and_end_in_reverse_after_the_containers(bench: Bench) -> None:
+    """The Pod succeeded by its container alone: how a sidecar ends doesn't count."""
+    diary = bench.shared / "diary"
+
+    def noting(name: str) -> str:
+        stop = f"echo stop {name} >> {diary}; exit 3"
+        return f"trap '{stop}' TERM; echo start {name} >> {diary}; while :; do sleep 0.1; done"
+
+    sidecars = [container(noting(name), name, restartPolicy="Always") for name in ("first", "second")]
+    ready = f"until [ $(grep -c start {diary}) = 2 ]; do sleep 0.1; done"
+    main = container(f"{ready}; echo main >> {diary}")
+    bench.create(pod("ordered", main, initContainers=sidecars))
+    status = bench.ended("ordered")
+    assert status["phase"] == "Succeeded"
+    assert [ended_state(status, name)["exitCode"] for name in ("first", "second")] == [3, 3]
+    lines = diary.read_text().splitlines()
+    assert lines[2:] == ["main", "stop second", "stop first"]
+
+
+def test_a_crashing_sidecar_is_restarted_and_does_not_end_the_pod(bench: Bench) -> None:
+    """At once the first time, then with CrashLoopBackOff; the container goes on beside it."""
+    crashes, gate = bench.shared / "crashes", bench.shared / "crash-gate"
+    sidecar = container(f"echo crash >> {crashes}; exit 1", "sidecar", restartPolicy="Always")
+    main = container(f"until [ -e {gate} ]; do sleep 0.1; done")
+    bench.create(pod("crashing", main, initContainers=[sidecar]))
+    held = bench.when("crashing", lambda pod: waiting(pod, "init") == "CrashLoopBackOff", "CrashLoopBackOff")
+    assert held["status"]["initContainerStatuses"][0]["restartCount"] == 2
+    assert crashes.read_text() == "crash\ncrash\n"
+    assert "Back-off restarting failed container sidecar" in bench.events("crashing")["BackOff"]
+    gate.touch()
+    assert bench.ended("crashing")["phase"] == "Succeeded"
+
+
 def test_a_container_that_is_restarted_keeps_its_count(bench: Bench) -> None:
-    """With OnFailure, a node starts a failed container again after a pause."""
-    once = bench.shared / "once"
-    script = f"[ -e {once} ] && exit 0; touch {once}; exit 1"
+    """With OnFailure, a node starts a failed container again: at once, then after a pause."""
+    tries = bench.shared / "tries"
+    script = f"echo try >> {tries}; [ $(wc -l < {tries}) = 3 ] && exit 0; exit 1"
     body = pod("retries", container(script))
     body["spec"]["restartPolicy"] = "OnFailure"
     bench.create(body)
     held = bench.when("retries", lambda pod: waiting(pod) == "CrashLoopBackOff", "CrashLoopBackOff")
     assert held["status"]["phase"] == "Running"
     status = bench.ended("retries", 40)
-    assert (status["phase"], status["containerStatuses"][0]["restartCount"]) == ("Succeeded", 1)
+    assert (status["phase"], status["containerStatuses"][0]["restartCount"]) == ("Succeeded", 2)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
@@ -501,6 +561,40 @@ def test_a_memory_limit_is_enforced(bench: Bench) -> None:
     assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
+def test_out_of_memory_ends_the_whole_container(bench: Bench) -> None:
+    """Not just the process that asked for too much: kubectl says OOMKilled, for an init container Init:OOMKilled."""
+    limits = {"limits": {"memory": "32Mi"}}
+    parent = container("tail /dev/zero; exit 5", resources=limits)
+    bench.create(pod("parent", parent))
+    ended = ended_state(bench.ended("parent"))
+    assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")
+    assert "OOMKilled" in bench.kubectl("get", "pod", "parent")
+    bench.create(pod("init-hungry", container("exit 0"), initContainers=[{**parent, "name": "init"}]))
+    bench.ended("init-hungry")
+    assert "Init:OOMKilled" in bench.kubectl("get", "pod", "init-hungry")
+
+
+def test_memory_is_watched_over_where_control_groups_cannot_be_had(bench: Bench, tmp_path: Path) -> None:
+    """The status is the same as with control groups."""
+    argv = [*bench.node_argv("watching-node", tmp_path), "--memory-limits=watch", "--no-scheduler"]
+    limits = {"limits": {"memory": "64Mi"}}
+    hungry = container("tail /dev/zero; exit 5", resources=limits)
+    modest = container("exit 6", "modest", resources=limits)
+    node = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        bench.create(pod("watched", hungry, modest, nodeName="watching-node"))
+        status = bench.ended("watched", 60)
+        assert (ended_state(status)["exitCode"], ended_state(status)["reason"]) == (137, "OOMKilled")
+        assert (ended_state(status, "modest")["exitCode"], ended_state(status, "modest")["reason"]) == (
+            6,
+            "Error",
+        )
+    finally:
+        node.terminate()
+        node.wait(15)
+
+
 def test_a_pod_this_node_cannot_run_fails_with_the_reason(bench: Bench) -> None:
     """A hostPath volume is refused in words."""
     body = pod("refused", container("exit 0"), volumes=[{"name": "host", "hostPath": {"path": "/"}}])
@@ -510,19 +604,114 @@ def test_a_pod_this_node_cannot_run_fails_with_the_reason(bench: Bench) -> None:
     assert "volume host is a hostPath" in status["message"]
 
 
+NO_DEAL = "no new claims to deallocate, preemption: 0/1 nodes are available: 1"
+
+
+def unscheduled(pod: Json) -> str:
+    """Return the scheduler's text in a Pod's conditions, empty without one."""
+    conditions = pod["status"].get("conditions") or []
+    scheduled: Json = next((each for each in conditions if each["type"] == "PodScheduled"), {})
+    message: str = scheduled.get("message", "")
+    return message if (scheduled.get("status"), scheduled.get("reason")) == ("False", "Unschedulable") else ""
+
+
+def asking(cpu: str) -> Json:
+    """Return requests."""
+    return {"requests": {"cpu": cpu}}
+
+
 def test_a_pod_that_fits_no_node_is_unschedulable(bench: Bench) -> None:
-    """A node selector that doesn't match is a condition and an Event, not a start."""
+    """A node selector or requests that don't fit are a condition and an Event, not a start."""
     bench.create(pod("misfit", container("exit 0"), nodeSelector={"disk": "gold"}))
+    found = bench.when("misfit", unscheduled, "unschedulable")
+    text = f"node(s) didn't match Pod's node affinity/selector. {NO_DEAL} Preemption is not helpful for scheduling."
+    assert unscheduled(found) == f"0/1 nodes are available: 1 {text}"
+    eventually(lambda: "FailedScheduling" in bench.events("misfit"), "its Event")
+    assert bench.events("misfit")["FailedScheduling"] == unscheduled(found)
+    assert found["status"]["phase"] == "Pending"
+    bench.create(pod("greedy", container("exit 0", resources=asking("640"))))
+    found = bench.when("greedy", unscheduled, "unschedulable")
+    assert unscheduled(found).startswith("0/1 nodes are available: 1 Insufficient cpu. ")
+    for name in ("misfit", "greedy"):
+        bench.client.delete(f"{PODS}/{name}", {})
+        bench.gone(name, 5)
 
-    def refused(pod: Json) -> bool:
-        conditions = pod["status"].get("conditions") or []
-        return any(
-            each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable" for each in conditions
-        )
 
-    bench.when("misfit", refused, "unschedulable")
-    bench.client.delete(f"{PODS}/misfit", {})
-    bench.gone("misfit", 5)
+def test_a_pod_waits_for_room_and_takes_it(bench: Bench) -> None:
+    """What is asked for counts, not what is used; an ended Pod frees its share."""
+    count = os.cpu_count() or 1
+    gate = bench.shared / "room-gate"
+    holder = container(f"until [ -e {gate} ]; do sleep 0.1; done", resources=asking(str(count)))
+    bench.create(pod("holder", holder))
+    bench.when("holder", running, "running")
+    bench.create(pod("late-comer", container("exit 0", resources=asking("500m"))))
+    found = bench.when("late-comer", unscheduled, "unschedulable")
+    text = f"0/1 nodes are available: 1 Insufficient cpu. {NO_DEAL} No preemption victims found for incoming pod."
+    assert unscheduled(found) == text
+    gate.touch()
+    assert bench.ended("late-comer")["phase"] == "Succeeded"
+
+
+def test_taints_and_cordons_keep_pods_off_until_they_go(bench: Bench) -> None:
+    """The node follows what people do to its Node object."""
+    bench.kubectl("taint", "node", "test-node", "only=others:NoSchedule")
+    try:
+        bench.create(pod("tainted", container("exit 0")))
+        found = bench.when("tainted", unscheduled, "unschedulable")
+        assert "1 node(s) had untolerated taint(s)." in unscheduled(found)
+        toleration = {"key": "only", "operator": "Exists"}
+        bench.create(pod("tolerant", container("exit 0"), tolerations=[toleration]))
+        assert bench.ended("tolerant")["phase"] == "Succeeded"
+    finally:
+        bench.kubectl("taint", "node", "test-node", "only-")
+    assert bench.ended("tainted")["phase"] == "Succeeded"
+    bench.kubectl("cordon", "test-node")
+    try:
+        bench.create(pod("cordoned", container("exit 0")))
+        found = bench.when("cordoned", unscheduled, "unschedulable")
+        assert "1 node(s) were unschedulable." in unscheduled(found)
+    finally:
+        bench.kubectl("uncordon", "test-node")
+    assert bench.ended("cordoned")["phase"] == "Succeeded"
+
+
+def test_a_pod_bound_past_the_scheduler_is_rejected_if_it_does_not_fit(bench: Bench) -> None:
+    """As a kubelet does at admission: Failed with the reason, and no container state at all."""
+    bench.create(pod("forced-in", container("exit 0", resources=asking("640")), nodeName="test-node"))
+    status = bench.ended("forced-in")
+    assert status["reason"] == "OutOfcpu"
+    assert status["message"].startswith(
+        "Pod was rejected: Node didn't have enough resource: cpu, requested: 640000"
+    )
+    assert "containerStatuses" not in status
+
+
+def test_the_eviction_api_leaves_its_condition_in_the_final_status(bench: Bench) -> None:
+    """DisruptionTarget says EvictionByEvictionAPI, also in the last status that the node writes."""
+    body = pod("evicted", container(bench.catching("evicted", "exit 9")))
+    body["metadata"]["finalizers"] = ["tests.local/hold"]
+    bench.create(body)
+    bench.caught_up("evicted")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "evicted"}}
+    bench.client.post(f"{PODS}/evicted/eviction", eviction)
+    kept = bench.when("evicted", lambda pod: pod["metadata"].get("deletionGracePeriodSeconds") == 0, "let go")
+    conditions = {each["type"]: each for each in kept["status"]["conditions"]}
+    assert conditions["DisruptionTarget"]["reason"] == "EvictionByEvictionAPI"
+    assert ended_state(kept["status"])["exitCode"] == 9
+    bench.client.patch(f"{PODS}/evicted", {"metadata": {"finalizers": None}})
+    bench.gone("evicted", 5)
+
+
+def test_a_volume_over_its_size_limit_evicts_the_pod(bench: Bench) -> None:
+    """Failed with reason Evicted and the kubelet's text."""
+    volume = {"name": "work", "emptyDir": {"sizeLimit": "1Mi"}}
+    mount = [{"name": "work", "mountPath": "/work"}]
+    script = "head -c 4000000 /dev/zero > /work/big; while :; do sleep 0.1; done"
+    bench.create(pod("bulky", container(script, volumeMounts=mount), volumes=[volume]))
+    status = bench.ended("bulky", 40)
+    assert (status["phase"], status["reason"]) == ("Failed", "Evicted")
+    assert status["message"] == 'Usage of EmptyDir volume "work" exceeds the limit "1Mi". '
+    assert bench.events("bulky")["Evicted"] == status["message"]
 
 
 @pytest.mark.skipif(shutil.which("proot") is None, reason="the fallback needs proot")

@@ -77,3 +77,11 @@ def test_a_crashed_sidecar_does_not_hold_up_the_containers() -> None:
 def test_a_stopping_pod_starts_nothing() -> None:
     """What hasn't started never will."""
     assert next_step(pod(), {"a": FRESH, "b": FRESH}, stopping=True) == Decision(finished=True)
+
+
+def test_a_crashed_sidecar_is_woken_for_while_an_init_container_runs() -> None:
+    """Its pause ends whatever else the Pod is doing."""
+    body = pod({"name": "s", "restartPolicy": "Always"}, {"name": "init"})
+    observed = {"s": CRASHED, "init": RUNS, "a": FRESH, "b": FRESH}
+    assert next_step(body, observed, s=150.0) == Decision(wake_at=150.0)
+    assert next_step(body, observed, s=50.0).start == ("s",)

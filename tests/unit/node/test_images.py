@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.node.images import Image, ImageTable, InvalidImageName, load_table_file, normalized
+from devcluster.node.images import Image, ImageTable, InvalidImageName, canonical, load_table_file, normalized
 
 ONE, TWO = Image("one", Path("/one")), Image("two", Path("/two"))
 
@@ -15,6 +15,21 @@ def test_a_missing_tag_is_latest() -> None:
     assert normalized("repo/name") == "repo/name:latest"
     assert normalized("host:5000/name") == "host:5000/name:latest"
     assert normalized("name:1") == "name:1"
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("busybox", "docker.io/library/busybox:latest"),
+        ("someone/image:1", "docker.io/someone/image:1"),
+        ("localhost/image", "localhost/image:latest"),
+        ("host:5000/image:1", "host:5000/image:1"),
+        ("registry.example.com/a/b", "registry.example.com/a/b:latest"),
+    ],
+)
+def test_errors_name_images_as_container_runtimes_do(name: str, full: str) -> None:
+    """With registry and tag; what has no registry is of Docker Hub."""
+    assert canonical(name) == full
 
 
 @pytest.mark.parametrize("name", ["", "Upper/Case", "a b", "-x", "name:", "a//b"])

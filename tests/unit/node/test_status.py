@@ -119,3 +119,47 @@ def test_a_waiting_reason_and_a_restart_count_are_shown() -> None:
     entry = pod_status(pod(), {"a": crashed, "b": RUNS}, situation(), {})["containerStatuses"][0]
     assert entry["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert (entry["restartCount"], entry["lastState"]["terminated"]["exitCode"]) == (2, 1)
+
+
+def waiting_or_lost(status: Json) -> dict[str, str]:
+    """Return the reason in each container's state by name."""
+    entries = [*status.get("initContainerStatuses", []), *status["containerStatuses"]]
+    return {each["name"]: next(iter(each["state"].values()))["reason"] for each in entries}
+
+
+def test_containers_that_never_ran_are_lost_in_a_pod_that_had_come_to_them() -> None:
+    """As a kubelet does it, with exit code 137: nobody reads a waiting state in a Pod that is over."""
+    stuck = Observed(Waiting("ImagePullBackOff"))
+    done = {"init": ended(0), "a": stuck, "b": ended(143)}
+    status = pod_status(
+        pod(init=True), done, situation(over=True, verdict=Verdict("DeadlineExceeded", "")), {}
+    )
+    assert waiting_or_lost(status) == {"init": "Completed", "a": "ContainerStatusUnknown", "b": "Error"}
+    assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+    assert status["phase"] == "Failed"
+
+
+def test_containers_behind_an_unfinished_init_container_stay_waiting() -> None:
+    """The init container that had its turn is lost, what comes after it never had one."""
+    stuck = {"init": Observed(Waiting("ImagePullBackOff")), "a": Observed(), "b": Observed()}
+    status = pod_status(pod(init=True), stuck, situation(over=True), {})
+    assert waiting_or_lost(status) == {
+        "init": "ContainerStatusUnknown",
+        "a": "PodInitializing",
+        "b": "PodInitializing",
+    }
+
+
+def test_a_sidecars_end_does_not_count_for_the_phase() -> None:
+    """Whether the Pod succeeded is up to its containers."""
+    body = pod(initContainers=[{"name": "side", "image": "i", "restartPolicy": "Always"}])
+    observed = {"side": ended(137), "a": ended(0), "b": ended(0)}
+    assert pod_status(body, observed, situation(over=True), {})["phase"] == "Succeeded"
+
+
+def test_a_rejected_pod_has_a_reason_and_no_containers() -> None:
+    """A kubelet that doesn't admit a Pod never looks at its containers."""
+    verdict = Verdict("OutOfcpu", "Pod was rejected: ...", rejected=True)
+    status = pod_status(pod(), {"a": Observed(), "b": Observed()}, situation(over=True, verdict=verdict), {})
+    assert (status["phase"], status["reason"]) == ("Failed", "OutOfcpu")
+    assert "containerStatuses" not in status

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devcluster.node.fields import NodeFacts
-from devcluster.node.volumes import Sources, VolumeError, container_binds, set_up, unsupported
+from devcluster.node.volumes import Sources, VolumeError, container_binds, set_up, too_large, unsupported
 
 Json = dict[str, Any]
 DATA = {("Secret", "s"): {"k": b"v", "other": b"o"}, ("ConfigMap", "kube-root-ca.crt"): {"ca.crt": b"ca"}}
@@ -111,3 +111,14 @@ def test_host_paths_are_not_supported() -> None:
     """The reason names volume and kind."""
     assert unsupported(pod({"hostPath": {"path": "/"}})) == ["volume v is a hostPath"]
     assert unsupported(pod({})) == []
+
+
+def test_an_empty_dir_over_its_limit_is_named_with_it(tmp_path: Path) -> None:
+    """What a file takes on disk counts; a volume without a limit may grow."""
+    body = pod({"emptyDir": {"sizeLimit": "1Mi"}})
+    places = set_up(body, tmp_path, SOURCES)
+    (places["v"] / "small").write_bytes(b"x" * 1000)
+    assert too_large(body, places) == ""
+    (places["v"] / "big").write_bytes(b"x" * 2**20)
+    assert too_large(body, places) == 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '
+    assert too_large(pod({"emptyDir": {}}), places) == ""
