@@ -98,6 +98,10 @@ EVENTS: Final = {
         words.EVENT_WARNING,
         "A scheduled run was refused, with the reason.",
     ),
+    (words.WORKER_KIND, words.RUN_NOT_RECORDED_EVENT): (
+        words.EVENT_WARNING,
+        "A scheduled run can't be recorded yet, for example because of a quota; it is tried again.",
+    ),
     (words.WORKER_KIND, words.RUN_RELEASED_EVENT): (
         words.EVENT_NORMAL,
         "The mothership stored the result; the worker is free.",

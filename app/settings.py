@@ -100,6 +100,14 @@ def parse_grace(text: str) -> float:
     return seconds
 
 
+def parse_patience(text: str) -> float:
+    """Parse a grace of a second or more: something has to be sent at least once within it."""
+    seconds = parse_grace(text)
+    if seconds < 1:
+        raise ValueError("expected 1s at least")
+    return seconds
+
+
 def parse_automatic(text: str) -> bool | None:
     """Parse a boolean, or ``auto`` (None) for what the operator finds out by itself."""
     if text.lower() == "auto":
@@ -192,12 +200,12 @@ class Settings:
     )
     deregistration_grace: float = _option(
         "60s",
-        parse_grace,
+        parse_patience,
         "how long a deleted Worker waits for the mothership's answer",
     )
     verdict_report_grace: float = _option(
         "60s",
-        parse_grace,
+        parse_patience,
         "how long a verdict waits for the mothership when its Worker or pool is going away",
     )
     native_sidecars: bool | None = _option(

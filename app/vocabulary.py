@@ -214,6 +214,9 @@ RUN_RELEASED_EVENT: Final = "RunReleased"
 RUN_SCHEDULED_EVENT: Final = "RunScheduled"
 """Normal, on a Worker: a run was claimed for it."""
 
+RUN_NOT_RECORDED_EVENT: Final = "RunNotRecorded"
+"""Warning on a Worker: a scheduled run can't be recorded yet; it is tried again."""
+
 RUN_REJECTED_EVENT: Final = "RunRejected"
 """Warning on a Worker: a scheduled run was refused, with the reason."""
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from app import vocabulary as words
 from app.agent import effects, patches
 from app.agent.decisions import (
     conditions,
@@ -32,7 +33,7 @@ from app.agent.memory import Memory
 from app.agent.pod_state import PodView, parse_pod
 from app.agent.pool_state import PoolView
 from app.agent.reader import LetterReader
-from app.agent.refusals import Refusals
+from app.agent.refusals import Denial, Refusals
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
 from app.agent.session import Session
@@ -264,13 +265,15 @@ class Engine:
         left = case.memory.next_look - self._clock.monotonic()
         if left > 0 and held > self._graces.run_pod * 1.5:
             return worker, left
-        outcome = self._refusals.judge(worker, run, held)
-        if outcome is None and worker.deleting and held >= DELETED_WAIT:
+        denial = self._refusals.judge(worker, run, held)
+        if denial is None and worker.deleting and held >= DELETED_WAIT:
             # With the garbage collector's finalizer on it, Metacontroller makes no Pod for this Worker any more.
             text = "the worker was deleted before the run's Pod was made"
-            outcome = Outcome(Result.FAILED, Reason.POD_DELETED, text)
-        if outcome is not None:
-            self._event(worker, worker_events.pod_refused(outcome))
+            denial = Denial(Outcome(Result.FAILED, Reason.POD_DELETED, text))
+        if denial is not None:
+            outcome = _redacted(denial.outcome)
+            if denial.by_api:
+                self._event(worker, worker_events.pod_refused(outcome))
             return self._finish(worker, case, outcome, None), None
         pause = min(max(held, self._graces.run_pod, LOOK_AGAIN), MOST_LOOK_PAUSE)
         case.memory.next_look = self._clock.monotonic() + pause
@@ -296,7 +299,7 @@ class Engine:
         """Store the verdict, together with the Pods that are kept from now on."""
         run = worker.run
         assert run is not None  # noqa: S101 - every caller has one
-        outcome = replace(outcome, message=redact_text(outcome.message))
+        outcome = _redacted(outcome)
         pods = self._status.pods(worker)
         own = next((pod for pod in pods if pod.uid == (run.pod_uid or pod_uid)), None)
         candidate = own if own is not None and history.keepable(own, outcome) else None
@@ -311,6 +314,9 @@ class Engine:
             reason=outcome.reason.value,
             detail=outcome.message,
         )
+        if run.phase is not Phase.RUNNING and words.WORKER_CONTAINER in outcome.exit_codes:
+            # It began and ended between two looks.
+            self._event(worker, worker_events.run_started(run, own.node if own else ""))
         self._event(worker, worker_events.run_ended(run.run, outcome))
         for name in self._keeping.others_with_too_many(worker, case.pool):
             self._wake((worker.namespace, name))
@@ -436,6 +442,11 @@ class Engine:
 
     def _event(self, worker: WorkerView, event: worker_events.EventText) -> None:
         self._cluster.events.emit(worker.reference, *event)
+
+
+def _redacted(outcome: Outcome) -> Outcome:
+    """Return the verdict without what looks like a secret: its text may come from anywhere."""
+    return replace(outcome, message=redact_text(outcome.message))
 
 
 def _jitter(uid: str) -> float:

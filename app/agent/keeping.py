@@ -10,10 +10,14 @@ from app.agent.pool_state import PoolView
 from app.agent.roster import Member, Roster
 from app.agent.runtime import Clock, Cluster
 from app.agent.worker_state import WorkerView
+from app.cluster.objects import KubernetesObject
 from protocol.runs import Result
 
 LONGEST_LOOK = 86400.0
 """Seconds until a Pod's age is looked at again at the latest: a thread can't wait for the centuries a pool may name."""
+
+MOST_JUDGED = 20_000
+"""Pods whose judgement is remembered; about 300 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Keeping:
 
     def __init__(self, cluster: Cluster, roster: Roster, clock: Clock) -> None:
         self._cluster, self._roster, self._clock = cluster, roster, clock
+        self._judged: dict[str, tuple[str, history.KeptPod]] = {}
 
     def kept(self, worker: WorkerView, pool: PoolView | None, candidate: PodView | None = None) -> Kept:
         """Return what is kept of this Worker's Pods, `candidate` included if it is worth it."""
@@ -74,7 +79,19 @@ class Keeping:
         for name in names:
             found = self._cluster.pods.get(namespace, name)
             if found is not None and "deletionTimestamp" not in found["metadata"]:
-                yield _kept_pod(worker, parse_pod(found))
+                yield self._judge(worker, found)
+
+    def _judge(self, worker: str, found: KubernetesObject) -> history.KeptPod:
+        """Return what history needs of a Pod, remembered by its version: each Worker looks at the whole pool's Pods."""
+        uid, version = found["metadata"]["uid"], found["metadata"]["resourceVersion"]
+        known = self._judged.get(uid)
+        if known is not None and known[0] == version:
+            return known[1]
+        if len(self._judged) >= MOST_JUDGED:
+            self._judged.clear()
+        kept = _kept_pod(worker, parse_pod(found))
+        self._judged[uid] = version, kept
+        return kept
 
     def _others(self, worker: WorkerView) -> list[Member]:
         members = self._roster.members((worker.namespace, worker.pool_name))

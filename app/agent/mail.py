@@ -20,6 +20,7 @@ from app.agent.session import Session
 from app.agent.status import StatusWriter
 from app.agent.worker_state import WorkerView
 from app.cluster.errors import Conflict, Forbidden, Invalid, NotFound
+from app.logs import redact_text
 from protocol.messages import (
     Drain,
     Message,
@@ -135,7 +136,7 @@ class Mail:
         except (Forbidden, NotFound) as error:
             # A quota, a role that is being replaced, a namespace that goes: the run waits or moves on, unharmed.
             text = f"Run {message.run} can't be recorded yet: {error.message}"
-            self._event(worker, words.EVENT_WARNING, words.RUN_REJECTED_EVENT, text)
+            self._event(worker, words.EVENT_WARNING, words.RUN_NOT_RECORDED_EVENT, redact_text(text))
             raise
         _log.info("run_claimed", run=message.run, sequence=message.sequence, assignment=message.assignment)
         text = f"Scheduled run {message.run} ({message.stage}, sequence {message.sequence})"

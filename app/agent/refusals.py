@@ -1,5 +1,6 @@
 """Why a run Pod doesn't come: asks the API server in a dry run what it would say to it."""
 
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
@@ -35,28 +36,37 @@ _KINDS: dict[type[ApiError], Refusal] = {
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why a run's Pod will not come; `by_api` says whether the API server itself refuses it."""
+
+    outcome: Outcome
+    by_api: bool = False
+
+
 class Refusals:
     """Judges an attempt in phase Scheduled whose Pod hasn't appeared."""
 
     def __init__(self, cluster: Cluster, revisions: RevisionStore, graces: Graces) -> None:
         self._cluster, self._revisions, self._graces = cluster, revisions, graces
 
-    def judge(self, worker: WorkerView, run: Attempt, waited: float) -> Outcome | None:
+    def judge(self, worker: WorkerView, run: Attempt, waited: float) -> Denial | None:
         """Return the verdict when the Pod can't come, None when it still may."""
         revision = self._revisions.get(worker.namespace, run.settings)
         if revision is None:
             text = f"the settings revision {run.settings} of this run is gone: its Pod can't be built"
-            return Outcome(Result.FAILED, Reason.CONFIG_ERROR, text)
+            return Denial(Outcome(Result.FAILED, Reason.CONFIG_ERROR, text))
         if not self._has_secret(worker, run):
             text = f"the run's Secret {run.secret_name} is gone: the run never started"
-            return Outcome(Result.FAILED, Reason.CONFIG_ERROR, text)
+            return Denial(Outcome(Result.FAILED, Reason.CONFIG_ERROR, text))
         try:
             body = self._cluster.run_pod_of(
                 self._cluster.api.get(WORKERS, worker.namespace, worker.name), revision
             )
         except PodSettingsError as error:
-            return Outcome(Result.FAILED, Reason.CONFIG_ERROR, f"spec.pod of the pool: {error}")
-        return None if body is None else self._try(worker, run, body, waited)
+            return Denial(Outcome(Result.FAILED, Reason.CONFIG_ERROR, f"spec.pod of the pool: {error}"))
+        outcome = None if body is None else self._try(worker, run, body, waited)
+        return None if outcome is None else Denial(outcome, by_api=True)
 
     def _has_secret(self, worker: WorkerView, run: Attempt) -> bool:
         try:

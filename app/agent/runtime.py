@@ -39,7 +39,6 @@ class AgentSettings:
     broken_credentials_check: float = 30.0
     schema_check: float = 60.0
     broken_schema_check: float = 5.0
-    sync_timeout: float = 60.0
     silence_limit: float = 180.0
     lag_limit: float = 120.0
     graces: Graces = DEFAULTS

@@ -6,10 +6,13 @@ from typing import Final
 
 import structlog
 
-from app.cluster.errors import ApiError, Forbidden, NotFound
+from app.cluster.errors import ApiError, Forbidden, Invalid, NotFound
 
 FIRST_VERSION: Final = (1, 29)
 """The version in which the feature is on unless somebody turned it off (KEP-753: beta)."""
+
+OK: Final = 200
+"""Status of an answer that came, whatever is in it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -38,11 +41,12 @@ class NativeSidecars:
             return False
         try:
             found = self._server_version() >= FIRST_VERSION
-        except (Forbidden, NotFound) as error:
+        except ApiError as error:
+            # A proxy's own page in the server's place is no reason to wait for ever either.
+            if not isinstance(error, Forbidden | NotFound | Invalid) and error.status != OK:
+                return False
             _log.warning("server_version_hidden", error=error.message, native_sidecars=False)
             found = False
-        except ApiError:
-            return False
         with self._lock:
             changed, self._found = found != self._found, found
         return changed

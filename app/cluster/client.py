@@ -146,12 +146,17 @@ class KubernetesApi:
 
         Managed clusters write the minor with a sign behind it ("29+"). Raises Unavailable when the answer has no version.
         """
-        found = _parse(self._transport.call("GET", "/version"))
+        body = self._transport.call("GET", "/version")
+        try:
+            found = _parse(body)
+        except Unavailable as error:
+            # There was an answer, a proxy's page perhaps: asking again may never help.
+            raise Unavailable(error.message, status=200, request="GET /version") from error
         # Major and minor are informative, and builds from a bare source tree leave them empty.
         texts = (f"{found.get('major')}.{found.get('minor')}", str(found.get("gitVersion")).removeprefix("v"))
         version = next(filter(None, map(_VERSION.match, texts)), None)
         if version is None:
-            raise Unavailable("an answer without a version", request="GET /version")
+            raise Unavailable("an answer without a version", status=200, request="GET /version")
         return int(version[1]), int(version[2])
 
     def close(self) -> None:

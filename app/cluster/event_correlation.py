@@ -67,7 +67,9 @@ class EventRecord:
 
 @dataclass(slots=True)
 class _Similar:
-    messages: set[str] = field(default_factory=set)
+    messages: set[int] = field(default_factory=set)
+    """Hashes of the messages, which can be long."""
+
     last: float = 0.0
 
 
@@ -120,9 +122,10 @@ class Correlator:
             similar = _Similar()
             self._similar.put(group, similar)
         similar.last = happening.time
-        if happening.message not in similar.messages and len(similar.messages) >= SIMILAR_LIMIT - 1:
+        message = hash(happening.message)
+        if message not in similar.messages and len(similar.messages) >= SIMILAR_LIMIT - 1:
             return True
-        similar.messages.add(happening.message)
+        similar.messages.add(message)
         return False
 
     def _affords(self, happening: Happening) -> bool:

@@ -6,6 +6,7 @@ no clock. A missing or broken annotation is no knowledge, and no knowledge chang
 
 from __future__ import annotations
 
+import calendar
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -121,9 +122,17 @@ def _parse(annotation: str | None) -> Connection | None:
         return None
     state, time = _text(found, "state"), _text(found, "time")
     reason = _text(found, "reason") or state
-    if not state or not _REASON.fullmatch(reason) or not _RFC3339.fullmatch(time):
+    if not state or not _REASON.fullmatch(reason) or not _is_time(time):
         return None
     return Connection(state, reason, _text(found, "message")[:MESSAGE_LIMIT], time)
+
+
+def _is_time(text: str) -> bool:
+    """Return whether `text` is an RFC 3339 time of a day that exists: the API server refuses 30 February."""
+    if not _RFC3339.fullmatch(text):
+        return False
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    return year > 0 and day <= calendar.monthrange(year, month)[1]
 
 
 def _text(container: JsonObject, key: str) -> str:

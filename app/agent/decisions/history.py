@@ -120,7 +120,7 @@ def _rule(spec: Mapping[str, Any], kind: str, default: int | None) -> Rule:
 
 
 def _seconds(value: object) -> float | None:
-    if value is None:
+    if value is None or value == "":
         return None
     seconds = parse_duration(value) if isinstance(value, str) else 0.0
     if seconds <= 0:

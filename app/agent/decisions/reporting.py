@@ -3,6 +3,7 @@
 It is written only when it changes: a broker that is away for an hour costs two writes, not one for each attempt.
 """
 
+import datetime as dt
 import json
 from dataclasses import dataclass
 
@@ -81,8 +82,18 @@ def differs(wanted: Report, annotation: str) -> bool:
         return True
     if not isinstance(former, dict):
         return True
+    if not _is_time(former.get("time")):
+        # Somebody edited it: the hook can't use it, and the conditions would stay as they are.
+        return True
     same = (former.get("state"), former.get("reason")) == (wanted.state, wanted.reason)
     return not (same and (_is_transient(wanted) or former.get("message") == wanted.message))
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and dt.datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def event(wanted: Report) -> tuple[str, str, str] | None:

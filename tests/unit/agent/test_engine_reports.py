@@ -6,7 +6,7 @@ import pytest
 
 from app.agent.decisions.graces import Graces
 from app.cluster.errors import Forbidden
-from app.cluster.resources import PODS, WORKERS
+from app.cluster.resources import PODS, SECRETS, WORKERS
 from protocol.messages import Drain, Registered, RunFinished, Unregistered
 from tests.unit.agent import builders as a
 from tests.unit.agent import kubelet as k
@@ -151,6 +151,17 @@ def test_a_worker_that_goes_says_so_in_its_conditions(world: World) -> None:
     assert world.api.count("patch", "workers") == 2
 
 
+def test_a_run_that_ended_between_two_looks_was_started_all_the_same(
+    world: World, material: Material
+) -> None:
+    """An operator that was away sees the end first; the story has no gap for it."""
+    world.up(a.worker_object())
+    claim(world, material)
+    show(world, k.ended("launcher-grpc"), k.ended("worker"), phase="Succeeded")
+    world.settle()
+    assert [reason for _, reason in events(world)] == ["RunScheduled", "RunStarted", "RunFinished"]
+
+
 def test_a_refused_pod_is_two_events_and_one_verdict(world: World, material: Material) -> None:
     """The refusal with the API's own text, and the failed run."""
     world.up(a.worker_object())
@@ -164,6 +175,32 @@ def test_a_refused_pod_is_two_events_and_one_verdict(world: World, material: Mat
     world.pass_time(10)
     assert events(world)[1:] == [("Warning", "RunPodRefused"), ("Warning", "RunFailed")]
     assert told(world)["LastRunSucceeded"]["reason"] == "PolicyDenied"
+
+
+def test_a_refusal_is_told_without_what_looks_like_a_secret(world: World, material: Material) -> None:
+    """A webhook's text may hold anything."""
+    world.up(a.worker_object())
+    claim(world, material)
+
+    def refuse(verb: str, _plural: str, _name: str) -> None:
+        if verb == "dry-run":
+            raise Forbidden("denied by https://user:hunter2secret@proxy.example/", status=403)
+
+    world.api.fail = refuse
+    world.pass_time(10)
+    told_texts = [event[3] for event in world.events if event[2] in ("RunPodRefused", "RunFailed")]
+    assert len(told_texts) == 2
+    assert not any("hunter2secret" in text for text in told_texts)
+
+
+def test_a_pod_that_cannot_be_built_is_no_refusal_of_the_api(world: World, material: Material) -> None:
+    """Nobody asked the API server: there is one Event, about the failed run."""
+    world.up(a.worker_object())
+    claim(world, material)
+    (secret,) = world.secrets()
+    world.api.delete(SECRETS, a.NAMESPACE, secret)
+    world.pass_time(10)
+    assert events(world)[1:] == [("Warning", "RunFailed")]
 
 
 def test_the_graces_of_the_settings_reach_every_decision(material: Material) -> None:

@@ -133,7 +133,7 @@ def test_a_short_absence_is_told_to_nobody() -> None:
     event = reporting.event(first)
     assert event is not None
     assert event[1] == "WorkerPoolConnectionLost"
-    assert not reporting.differs(again, first.annotation("t"))
+    assert not reporting.differs(again, first.annotation("2026-01-01T00:00:00Z"))
 
 
 @pytest.mark.parametrize(
@@ -221,6 +221,6 @@ def test_the_annotation_is_written_only_when_it_changes() -> None:
     found = reporting.report(observed())
     assert found is not None
     assert json.loads(found.annotation("2026-01-01T00:00:00Z"))["state"] == "Ready"
-    assert not reporting.differs(found, found.annotation("then"))
-    for other in ("", "[]", "{", "{}"):
+    assert not reporting.differs(found, found.annotation("2026-02-03T04:05:06Z"))
+    for other in ("", "[]", "{", "{}", found.annotation("then"), found.annotation("2024-02-30T00:00:00Z")):
         assert reporting.differs(found, other)

@@ -55,7 +55,10 @@ def test_a_server_that_cannot_be_asked_changes_nothing() -> None:
     assert not sidecars.refresh()
 
 
-@pytest.mark.parametrize("error", [Forbidden("no", status=403), NotFound("no", status=404)])
+@pytest.mark.parametrize(
+    "error",
+    [Forbidden("no", status=403), NotFound("no", status=404), Unavailable("a proxy's page", status=200)],
+)
 def test_a_hidden_version_counts_as_none(error: ApiError) -> None:
     """Waiting for ever would stop every run; ordinary containers work everywhere."""
     sidecars = NativeSidecars(None, answering(error))

@@ -204,6 +204,17 @@ def test_an_answer_without_a_version_is_no_answer(
         api.server_version()
 
 
+@pytest.mark.parametrize("page", [b"<html>", b"[]", b"{}"])
+def test_a_page_in_the_servers_place_is_told_from_no_answer(
+    fake_api: FakeApi, api: KubernetesApi, page: bytes
+) -> None:
+    """Asking again may never help, so whoever asked can do without."""
+    fake_api.answers.append((200, {}, page))
+    with pytest.raises(errors.Unavailable) as caught:
+        api.server_version()
+    assert caught.value.status == 200
+
+
 def test_a_hidden_version_is_forbidden(fake_api: FakeApi, api: KubernetesApi) -> None:
     """A cluster that took the role system:public-info-viewer away."""
     fake_api.answers.append((403, {}, b'{"kind": "Status", "message": "forbidden", "reason": "Forbidden"}'))

@@ -87,6 +87,13 @@ def test_a_broken_annotation_changes_nothing(annotation: str) -> None:
     assert conditions(annotation)[0]["status"] == "Unknown"
 
 
+def test_a_day_that_does_not_exist_is_no_time() -> None:
+    """The API server would refuse the whole status, sizes included."""
+    assert conditions({**READY, "time": "2024-02-29T00:00:00Z"})[0]["status"] == "True"
+    for time in ("2023-02-29T00:00:00Z", "2024-02-30T00:00:00Z", "0000-01-01T00:00:00Z"):
+        assert conditions({**READY, "time": time})[0]["status"] == "Unknown"
+
+
 def said(state: str, reason: str) -> dict[str, str]:
     """Return a connection in that state for that reason."""
     return {"state": state, "reason": reason, "message": "text", "time": "2026-01-02T05:00:00Z"}
