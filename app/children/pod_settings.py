@@ -123,8 +123,9 @@ class Settings:
 
 
 def read_settings(pod: JsonObject) -> Settings:
-    """Return the settings of ``spec.pod`` without null members, as the API server drops them from a pool.
+    """Return the settings of ``spec.pod`` without null members.
 
+    The CRD lets every optional field be null, so the API server stores nulls; each means the same as no member.
     The result shares no object or list with `pod`. Raises PodSettingsError for what is nested beyond any Pod.
     """
     return Settings(

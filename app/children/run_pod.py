@@ -29,7 +29,8 @@ def build_run_pod(
 ) -> JsonObject:
     """Return the run Pod of `order` with the pool's ``spec.pod``.
 
-    `native_sidecars`: sidecars become init containers that restart, which the kubelet ends with the run.
+    `native_sidecars`: sidecars become init containers that restart, behind the user's own ones and before ``init``;
+    the kubelet ends them with the run.
     Raises PodSettingsError, with the field's path, when no Pod can be built from the settings.
     """
     pod = read_settings(pod_settings)
@@ -52,8 +53,11 @@ def _spec(order: RunPodOrder, pod: Settings, *, native_sidecars: bool) -> JsonOb
         "volumes": volumes.to_pod(),
         "initContainers": [
             *users.before_init,
-            init_container(order, pod, volumes),
+            # Before init, which claims the start: nobody renews the lease until launcher-grpc runs, so a sidecar that
+            # is slow to start would use it up. Here it holds up a Pod without a grant, and when such a Pod is lost,
+            # its run is scheduled again instead of failing.
             *users.native_sidecars,
+            init_container(order, pod, volumes),
         ],
         "containers": [
             grpc_container(order, pod, volumes),

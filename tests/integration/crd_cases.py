@@ -468,6 +468,16 @@ SHAPES: Final = [
         sidecar(restartPolicy="Always"),
     ),
     (
+        "spec.pod.customInitContainers[0].restartPolicy",
+        custom_init(restartPolicy="OnFailure"),
+        custom_init(restartPolicy="Always"),
+    ),
+    (
+        "spec.pod.customInitContainers[0].restartPolicy",
+        custom_init(restartPolicy="Never"),
+        custom_init(restartPolicy=""),
+    ),
+    (
         "spec.pod.additionalSidecarContainers[1]",
         pod(additionalSidecarContainers=[container(), container()]),
         pod(additionalSidecarContainers=[container("a"), container("b")]),

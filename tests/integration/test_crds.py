@@ -13,7 +13,7 @@ from crdgen import apiserver, files
 from devcluster.cluster import Cluster
 from devcluster.objects import wait_established
 from devcluster.progress import ClusterError
-from tests.integration.crd_cases import ALL_OPTIONS, CASES, OWN, SHAPES, Case, container, pod, sidecar, volume
+from tests.integration.crd_cases import ALL_OPTIONS, CASES, OWN, SHAPES, Case, container, pod, volume
 
 Json = dict[str, Any]
 CRDS = [f"{plural}.{words.GROUP}" for plural in (words.WORKER_POOL_PLURAL, words.WORKER_PLURAL)]
@@ -151,6 +151,14 @@ def test_a_mistyped_field_is_refused_with_its_path(cluster: Cluster, way: tuple[
     )
 
 
+@pytest.mark.parametrize("field", ["customInitContainers", "additionalSidecarContainers"])
+def test_a_users_container_has_no_restart_rules(cluster: Cluster, field: str) -> None:
+    """Kubernetes has them for containers and init containers alike; here runs alone are tried again."""
+    rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]
+    wrong = pod(**{field: [container(restartPolicy="Always", restartPolicyRules=rules)]})
+    assert f'unknown field "spec.pod.{field}[0].restartPolicyRules"' in refusal(cluster, pool(wrong))
+
+
 def test_a_mistyped_field_deep_inside_of_a_container_is_refused(cluster: Cluster) -> None:
     """No part of the schema takes whatever comes."""
     wrong = pod(additionalSidecarContainers=[container(livenessProbe={"htpGet": {}})])
@@ -178,10 +186,11 @@ def test_every_optional_field_may_be_null(cluster: Cluster, way: tuple[str, ...]
     """As for a Pod: a chart that renders an empty value still works."""
     fields = _schema()["properties"]["spec"]["properties"]
     settings = fields["pod"]["properties"]
-    of_container = settings["additionalSidecarContainers"]["items"]["properties"]
     accepted(cluster, pool(dict.fromkeys(fields)), way)
     accepted(cluster, pool({"pod": dict.fromkeys(settings)}), way)
-    accepted(cluster, pool(sidecar(**{**dict.fromkeys(of_container), **container()})), way)
+    for field in ("customInitContainers", "additionalSidecarContainers"):
+        of_container = settings[field]["items"]["properties"]
+        accepted(cluster, pool(pod(**{field: [{**dict.fromkeys(of_container), **container()}]})), way)
 
 
 def test_owners_of_single_list_items_do_not_disturb_each_other(cluster: Cluster) -> None:

@@ -111,7 +111,7 @@ def members(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 @pytest.mark.parametrize("path", list(members(ALL)), ids=str)
 def test_null_members_are_no_members_at_any_depth(path: tuple[Any, ...]) -> None:
-    """The API server drops them from a pool, wherever its schema doesn't allow null."""
+    """The CRD lets every optional field be null, and the API server stores that."""
     settings = pool_settings("all-options")
     target = settings
     for step in path:

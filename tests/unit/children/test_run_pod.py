@@ -29,6 +29,11 @@ def mounts(pod: dict[str, Any], name: str) -> dict[str, tuple[str, str | None]]:
     }
 
 
+def policies(pod: dict[str, Any]) -> dict[str, str | None]:
+    """Return the restart policy of each init container, by name."""
+    return {item["name"]: item.get("restartPolicy") for item in pod["spec"]["initContainers"]}
+
+
 def test_the_containers_mount_what_the_documents_say() -> None:
     """The workspace whole for init and launcher-grpc, three parts of it for worker; the cache for init alone."""
     pod = built()
@@ -149,11 +154,36 @@ def test_sidecars_are_ordinary_containers_without_native_ones() -> None:
     )
 
 
-def test_native_sidecars_start_behind_init_and_end_with_the_run() -> None:
-    """A restarting init container doesn't hold up the Pod's end."""
+def test_native_sidecars_start_before_init_claims_the_start_and_end_with_the_run() -> None:
+    """A slow one costs no lease there, and a restarting init container doesn't hold up the Pod's end."""
     pod = built(pool_settings("sidecars"), native_sidecars=True)
-    assert container_names(pod) == (["init", "docker", "redis"], ["launcher-grpc", "worker"])
-    assert [item.get("restartPolicy") for item in pod["spec"]["initContainers"]] == [None, "Always", "Always"]
+    assert container_names(pod) == (["docker", "redis", "init"], ["launcher-grpc", "worker"])
+    assert policies(pod) == {"docker": "Always", "redis": "Always", "init": None}
+
+
+def test_native_sidecars_stand_behind_the_users_own_init_containers() -> None:
+    """One of those that is a sidecar itself keeps its place among them."""
+    inits = [{"name": "proxy", "restartPolicy": "Always"}, {"name": "fetch"}]
+    pod = built(pool_settings("sidecars"), native_sidecars=True, customInitContainers=inits)
+    assert container_names(pod)[0] == ["proxy", "fetch", "docker", "redis", "init"]
+    assert policies(pod)["proxy"] == "Always"
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_empty_restart_policy_of_an_init_container_is_left_out(native: bool, empty: str | None) -> None:
+    """The API server takes Always there, or no policy at all."""
+    pod = built(customInitContainers=[{"name": "one", "restartPolicy": empty}], native_sidecars=native)
+    assert container(pod, "one") == {"name": "one"}
+
+
+@pytest.mark.parametrize("policy", ["", None, "Always"])
+def test_an_ordinary_sidecar_has_no_restart_policy_of_its_own(policy: str | None) -> None:
+    """The API server refuses one on a container that isn't an init container; a native sidecar has its one."""
+    sidecar = {"name": "db", "restartPolicy": policy}
+    assert container(built(additionalSidecarContainers=[sidecar]), "db") == {"name": "db"}
+    native = built(additionalSidecarContainers=[sidecar], native_sidecars=True)
+    assert container(native, "db") == {"name": "db", "restartPolicy": "Always"}
 
 
 def test_a_container_of_the_user_stays_as_it_is_written() -> None:

@@ -107,6 +107,15 @@ def test_every_field_of_the_api_is_there_in_both_versions_and_no_other() -> None
             assert set(spec["pod"]["properties"][name]["properties"]) == set(CONTAINER.split())
 
 
+@pytest.mark.parametrize("field", ["customInitContainers", "additionalSidecarContainers"])
+def test_a_users_container_restarts_always_or_never(field: str) -> None:
+    """No other policy and no rules: which runs are tried again is the mothership's to say."""
+    for version in (0, 1):
+        container = spec_of(version)["pod"]["properties"][field]["items"]["properties"]
+        assert container["restartPolicy"]["pattern"] == "^(|Always)$"
+        assert "restartPolicyRules" not in container
+
+
 def test_only_the_new_version_carries_kubernetes_descriptions() -> None:
     """Both together would come near etcd's limit; ours are in both."""
     new, old = (spec_of(version)["pod"]["properties"] for version in (0, 1))

@@ -9,7 +9,7 @@ from app.reasons import CONDITIONS
 from app.reconcile.workerpool import sync_pool
 from tests.unit.builders import pool, pool_request
 
-READY = {"state": "Ready", "reason": "Connected", "message": "", "time": "2026-01-02T05:00:00Z"}
+READY = {"state": "Ready", "reason": "WorkerPoolRegistered", "message": "", "time": "2026-01-02T05:00:00Z"}
 BAD = {
     "state": "CredentialsInvalid",
     "reason": "InvalidPrivateKey",
@@ -41,7 +41,7 @@ def one(
 def test_the_annotation_is_copied_into_the_condition() -> None:
     """State Ready is True; every other state is False with its reason and message."""
     ready = one("Ready", READY)
-    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "True", "Connected")
+    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "True", "WorkerPoolRegistered")
     bad = one("Ready", BAD)
     assert (bad["status"], bad["reason"], bad["message"]) == ("False", BAD["reason"], BAD["message"])
     assert bad["lastTransitionTime"] == "2026-01-02T06:00:00Z"
