@@ -34,8 +34,14 @@ _SECRET_KEYS: Final = re.compile(
 # Names of objects that hold secrets, and how many there are, are no secrets, and they are what one needs to debug.
 _INNOCENT_KEYS: Final = re.compile(r"(name|uid|count|type|bytes|length|version|_at)$", re.IGNORECASE)
 
+# Between the lines of a PEM: line breaks, spaces where a shell has joined them, or the escapes of a JSON text.
+_PEM_BREAK: Final = r"(?:\s|\\[nr])"
 _SECRET_TEXT: Final = re.compile(
     r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)"  # PEM, cut off ones too
+    # The tail of a PEM whose front was cut off: a piece of a line, whole lines, the last line. The number of lines has
+    # a bound (8192 bits of RSA have 100) and nothing is tried twice, so that long texts take no quadratic time.
+    rf"|(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]++={{0,2}}+{_PEM_BREAK}++)?(?:[A-Za-z0-9+/]{{40,}}+={{0,2}}+{_PEM_BREAK}++){{0,120}}+"
+    rf"(?:[A-Za-z0-9+/]++={{0,2}}+{_PEM_BREAK}*+)?-----END [A-Z0-9 ]++(?:-----|-*\Z)"
     r"|LS0tLS1CRUdJTi[A-Za-z0-9+/=\s]*"  # PEM in base64
     r"|\bey[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}"  # JWT: 3 parts, JWE: 5; the header is a JSON object
     r"|\beyJ[A-Za-z0-9+/=_-]{60,}"  # base64 of a JSON object: a pool's token
@@ -98,10 +104,15 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: _clean(key, value, 0) for key, value in event.items()}
 
 
+def without_secrets(text: str) -> str:
+    """Return the text without anything that looks like a key or a token, of whatever length; for who cuts it himself."""
+    return _SECRET_TEXT.sub(REDACTED, text)
+
+
 def redact_text(text: str) -> str:
     """Return the text without anything that looks like a key or a token, cut to a bearable length."""
     # Cut only after redacting: a key cut in half would not look like one any more.
-    cleaned = _SECRET_TEXT.sub(REDACTED, text)
+    cleaned = without_secrets(text)
     if len(cleaned) <= STRING_LIMIT:
         return cleaned
     return f"{cleaned[:STRING_LIMIT]}... ({len(cleaned)} characters)"

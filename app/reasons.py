@@ -21,7 +21,7 @@ RUN_REASONS: Final = {
     Reason.CONFIG_ERROR: "A container could not be made or started: a missing Secret, a volume, a command.",
     Reason.UNSCHEDULABLE: "No node took the Pod within the grace, or a quota is used up; the message has the scheduler's or the API server's text.",
     Reason.REFUSED: "The mothership didn't grant the start to this Pod.",
-    Reason.EVICTED: "The Pod was evicted or preempted.",
+    Reason.EVICTED: "The Pod was evicted, preempted, or refused by its node.",
     Reason.NODE_LOST: "The Pod's node went away or stopped reporting.",
     Reason.POD_DELETED: "Somebody deleted the Pod while the run needed it.",
     Reason.INIT_FAILED: "An init container failed.",

@@ -82,6 +82,7 @@ class PodView:
     specs: tuple[ContainerSpec, ...] = ()
     overhead: Mapping[str, Any] = field(default_factory=dict)
     active_deadline: int | None = None
+    termination_grace: int = 0
     scheduler: str = ""
 
     @property
@@ -108,9 +109,18 @@ class PodView:
     def quiet(self) -> bool:
         """Whether no regular container runs or will run, so that keeping the Pod costs nothing.
 
-        A Pod that no node took has no container states; kept, it would ask autoscalers for a node for ever.
+        After a failed init container none will: kubelets tell of that end first, and of the Pod's phase later. A Pod
+        that no node took has no container states; kept, it would ask autoscalers for a node for ever.
         """
-        return self.terminal or (bool(self.containers) and all(each.ended for each in self.containers))
+        if self.terminal or (bool(self.containers) and all(each.ended for each in self.containers)):
+            return True
+        running = any(each.state is Container.RUNNING for each in (*self.inits, *self.containers))
+        return self.init_failed and not running
+
+    @property
+    def init_failed(self) -> bool:
+        """Whether an init container failed, native sidecars apart: no regular container will start."""
+        return any(each.ended and each.exit_code != 0 and not each.sidecar for each in self.inits)
 
     @property
     def exit_codes(self) -> dict[str, int]:
@@ -119,10 +129,9 @@ class PodView:
 
     @property
     def finished_at(self) -> str:
-        """When the last container ended, RFC 3339; the Pod's creation when none did."""
-        return max(
-            (each.finished_at for each in self.containers if each.finished_at), default=self.created_at
-        )
+        """When the last container ended, native sidecars apart, RFC 3339; the Pod's creation when none did."""
+        waited_for = (*(each for each in self.inits if not each.sidecar), *self.containers)
+        return max((each.finished_at for each in waited_for if each.finished_at), default=self.created_at)
 
     def container(self, name: str) -> ContainerView | None:
         """Return a regular container's state, None when the Pod has none of that name yet."""
@@ -162,6 +171,7 @@ def parse_pod(pod: Mapping[str, Any]) -> PodView:
         specs=specs,
         overhead=spec.get("overhead") or {},
         active_deadline=spec.get("activeDeadlineSeconds"),
+        termination_grace=int(spec.get("terminationGracePeriodSeconds") or 0),
         scheduler=spec.get("schedulerName") or "",
     )
 
@@ -191,7 +201,7 @@ def trim_pod(pod: dict[str, Any]) -> dict[str, Any]:
 
 _CONTAINERS = ("initContainers", "containers")
 _STATUSES = ("initContainerStatuses", "containerStatuses")
-_SPEC = ("nodeName", "schedulerName", "activeDeadlineSeconds", "overhead")
+_SPEC = ("nodeName", "schedulerName", "activeDeadlineSeconds", "terminationGracePeriodSeconds", "overhead")
 _STATUS = ("phase", "reason", "message")
 _CONDITION = ("type", "status", "reason", "message")
 _STATE = ("name", "state", "lastState", "started", "restartCount")

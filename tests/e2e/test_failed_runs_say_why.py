@@ -75,6 +75,18 @@ def _failed(pool: Pool, run: str, reason: str, *said: str, seconds: float = 60) 
     return message
 
 
+def _failed_in_every_try(pool: Pool, run: str, reason: str, *said: str) -> None:
+    """Assert that attempts which never started failed for `reason`, each told with `said`, until the run was given up."""
+    condition = until(lambda: _last_run(pool, run), "LastRunSucceeded is about the run", 60)
+    assert (condition["status"], condition["reason"]) == ("False", reason)
+    assert not [word for word in said if word not in condition["message"]], condition
+    assert condition["message"] in until(lambda: _told(pool, run, "RunFailed"), "an Event RunFailed")
+    pool.await_state(run, "failed", 120)
+    outcome = pool.run(run)["outcome"]
+    assert outcome["reason"] == reason
+    assert condition["message"].endswith(outcome["message"].partition("the last one: ")[2])
+
+
 def _takes_the_next(pool: Pool) -> None:
     """Assert that the Worker is free again and carries out a run that has nothing wrong with it."""
     name = _worker(pool)["metadata"]["name"]
@@ -253,12 +265,14 @@ def test_a_pod_that_selects_no_node(stage: Stage) -> None:
 
 
 def test_a_node_that_refuses_the_pod(stage: Stage, shell: Shell) -> None:
-    """A Pod put on a node by its name, past the scheduler, is refused by the node itself, which says why."""
+    """Past the scheduler, the node itself says no and why; another might say yes, so the run is tried again."""
     (node,) = shell.items("nodes")
     resources = {"resources": {"requests": {"cpu": "500"}}}
     pool = stage.pool(pod={"nodeName": node["metadata"]["name"], "workerContainer": resources})
     run = pool.trigger("true")
-    _failed(pool, run, "Unschedulable", "OutOfcpu", "requested: 500000")
+    _failed_in_every_try(
+        pool, run, "Evicted", "refused the Pod at admission", "OutOfcpu", "requested: 500000"
+    )
     _mend(pool, "pod")
     _takes_the_next(pool)
 
@@ -272,15 +286,7 @@ def test_an_init_container_of_the_user_that_fails(stage: Stage) -> None:
     }
     pool = stage.pool(pod={"customInitContainers": [init]})
     run = pool.trigger("true")
-    condition = until(lambda: _last_run(pool, run), "LastRunSucceeded is about the run", 60)
-    assert (condition["status"], condition["reason"]) == ("False", "InitFailed")
-    for word in ("init container prepare", "exit code 7", "no luck"):
-        assert word in condition["message"]
-    assert condition["message"] in until(lambda: _told(pool, run, "RunFailed"), "an Event RunFailed")
-    pool.await_state(run, "failed", 120)
-    outcome = pool.run(run)["outcome"]
-    assert outcome["reason"] == "InitFailed"
-    assert condition["message"].endswith(outcome["message"].partition("the last one: ")[2])
+    _failed_in_every_try(pool, run, "InitFailed", "init container prepare", "exit code 7", "no luck")
     _mend(pool, "pod")
     _takes_the_next(pool)
 

@@ -140,7 +140,7 @@ def _ended(pod: PodView) -> bool:
         return True
     if worker is not None and worker.ended:
         return grpc is None or grpc.ended
-    return any(each.ended and each.exit_code != 0 and not each.sidecar for each in pod.inits)
+    return pod.init_failed
 
 
 def _without_pod(attempt: Attempt, held: float, graces: Graces) -> Step:
@@ -164,8 +164,11 @@ def _patience(seen: Situation, pod: PodView, graces: Graces) -> float | None:
     """Return how long the situation may last until it is a verdict, None when it may last."""
     if seen.kind is Kind.ENDED:
         return 0.0
-    if seen.kind in (Kind.WORKER_ENDED, Kind.CAUSE_AWAITED):
+    if seen.kind is Kind.WORKER_ENDED:
         return graces.launcher_report
+    if seen.kind is Kind.CAUSE_AWAITED:
+        # The kubelet names the cause when the last container has ended, a user's sidecar among them.
+        return graces.launcher_report + pod.termination_grace
     if seen.kind is Kind.DELETED:
         return pod.deletion_grace + (graces.node_lost if pod.started else graces.deleted_pod)
     return seen.problem.grace if seen.problem is not None else None

@@ -38,6 +38,9 @@ _CRASH_LOOP: Final = "CrashLoopBackOff"
 _UNSCHEDULED: Final = ("Unschedulable", "SchedulerError")
 _WITHOUT_CAUSE: Final = re.compile(r'(Back-off pulling image "[^"]*")?\s*')
 
+SCHEDULER_LOOK: Final = 30.0
+"""Seconds that a scheduler has for its first look at a Pod, however short the grace for finding a node is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -112,7 +115,7 @@ def _that_waits(pod: PodView, container: ContainerView, graces: Graces) -> Probl
         return _of_image(pod, container, graces)
     if container.reason in _CONFIG_REASONS:
         text = f"container {container.name} {_CONFIG_REASONS[container.reason]}"
-        text = sentence(text, with_user_fix(container.message or container.reason))
+        text = sentence(text, with_user_fix(container.message or container.reason, container.name))
         return _problem(pod, Reason.CONFIG_ERROR, text, graces.container_config, container.name)
     return None
 
@@ -142,23 +145,23 @@ def _crashing_sidecar(pod: PodView, container: ContainerView, graces: Graces) ->
     code = container.exit_code if container.ended else container.former_exit
     text = f"sidecar {container.name} doesn't start: it ended with exit code {code}, restarted {container.restarts} times"
     said = last_words(container.message if container.ended else container.former_message)
-    told = sentence(text, with_user_fix(said))
-    return _problem(pod, Reason.CONFIG_ERROR, told, graces.container_config, container.name)
+    return _problem(pod, Reason.CONFIG_ERROR, sentence(text, said), graces.container_config, container.name)
 
 
 def _unscheduled(pod: PodView, graces: Graces) -> Problem | None:
-    scheduled = pod.conditions.get("PodScheduled", {})
+    scheduled, grace = pod.conditions.get("PodScheduled", {}), graces.unschedulable
     if scheduled.get("status") == words.CONDITION_FALSE and scheduled.get("reason") in _UNSCHEDULED:
         cause = str(scheduled.get("message") or "the scheduler doesn't say why")
     elif not scheduled and not pod.node and not pod.started and not pod.terminal:
         # A scheduler that doesn't exist never says so; the Pod would wait without a word, and without a deadline.
+        grace = max(grace, SCHEDULER_LOOK)
         cause = (
             f"scheduler {pod.scheduler or 'default-scheduler'} (spec.pod.schedulerName) hasn't looked at it"
         )
     else:
         return None
     text = f"no node takes the Pod, which requests {requests.in_words(pod)}"
-    return _problem(pod, Reason.UNSCHEDULABLE, sentence(text, cause), graces.unschedulable)
+    return _problem(pod, Reason.UNSCHEDULABLE, sentence(text, cause), grace)
 
 
 def _problem(pod: PodView, reason: Reason, text: str, grace: float, about: str = "") -> Problem:

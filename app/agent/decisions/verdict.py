@@ -16,22 +16,25 @@ from app.agent.pod_state import Container, ContainerSpec, ContainerView, PodView
 from protocol.runs import Outcome, Reason, Result
 
 # Reasons of a Pod that its kubelet, or the node's controller, ended: all containers of it are gone.
-_NODE_REASONS: Final = frozenset({"NodeLost", "NodeShutdown", "Terminated", "Shutdown"})
+_NODE_REASONS: Final = frozenset({"NodeLost", "Terminated", "Shutdown"})
 _EVICTIONS: Final = frozenset({"Evicted", "Preempting"})
 
 # Reasons of a kubelet that doesn't take a Pod the scheduler gave it; another node, or this one later, may take it.
-# Source: Kubernetes 1.36, pkg/kubelet/lifecycle/{predicate,handlers}.go, pkg/kubelet/cm.
+# Source: Kubernetes 1.36, pkg/kubelet/kubelet.go (admissionRejectionReasons), pkg/kubelet/lifecycle/predicate.go.
 _NOT_ADMITTED: Final = frozenset(
     {
         "InvalidNodeInfo",
         "NodeAffinity",
         "NodeName",
         "NodePorts",
+        "NodeShutdown",
         "SMTAlignmentError",
         "TaintToleration",
         "TopologyAffinityError",
         "UnexpectedAdmissionError",
+        "UnexpectedPredicateFailureType",
         "UnknownReason",
+        "VolumeAttachmentLimitExceeded",
     }
 )
 _OUT_OF: Final = "OutOf"
@@ -39,7 +42,7 @@ _OUT_OF: Final = "OutOf"
 _NEVER_ADMITTED: Final = frozenset(
     {
         "AppArmor",
-        "InitContainerRestartForbidden",
+        "InitContainerRestartPolicyForbidden",
         "PodFeatureUnsupported",
         "PodLevelResourcesNotSupported",
         "PodOSNotSupported",
@@ -226,14 +229,19 @@ def _not_admitted(pod: PodView) -> tuple[Reason, str] | None:
     """Return why the kubelet fails a Pod at admission; after its restart it may do so to one that runs."""
     if pod.phase != "Failed":
         return None
-    text = sentence(f"node {pod.node or '(none)'} refused the Pod", pod.reason, pod.message)
+    text = _refusal(pod)
     if pod.reason in _NEVER_ADMITTED:
         return Reason.CONFIG_ERROR, text
     if pod.reason.startswith(_OUT_OF):
         text = sentence(f"the Pod requests {requests.in_words(pod)}", text)
     elif pod.reason not in _NOT_ADMITTED:
         return None
-    return Reason.UNSCHEDULABLE, text
+    # Not Unschedulable, which would end a run that another node may take.
+    return Reason.EVICTED, text
+
+
+def _refusal(pod: PodView) -> str:
+    return sentence(f"node {pod.node or '(none)'} refused the Pod at admission", pod.reason, pod.message)
 
 
 # --- ends of containers ---
@@ -252,8 +260,7 @@ def _failed_init(pod: PodView) -> Outcome | None:
             return _with(pod, report)
         text = f"init container {each.name} ended with exit code {each.exit_code}"
         said = report.message if report is not None else last_words(each.message)
-        # The launcher's image has the user; its "permission denied" is about something else.
-        said = said if each.name == words.INIT_CONTAINER else with_user_fix(said)
+        # No advice about users: the launcher's image has the run's user, and other images need none.
         return _failed(pod, Reason.INIT_FAILED, sentence(text, said))
     return None
 
@@ -275,7 +282,7 @@ def _failed_worker(pod: PodView, worker: ContainerView | None) -> Outcome | None
         text = f"node {pod.node or '(none)'} lost track of the worker container"
         return _failed(pod, Reason.NODE_LOST, sentence(text, worker.message))
     text = f"the worker container ended with exit code {worker.exit_code}"
-    said = with_user_fix(last_words(worker.message)) if report_of(worker) is None else ""
+    said = with_user_fix(last_words(worker.message), worker.name) if report_of(worker) is None else ""
     return _failed(pod, Reason.NON_ZERO_EXIT, sentence(_with_code(text, worker.exit_code), said))
 
 
@@ -289,7 +296,7 @@ def _explained(pod: PodView, report: Outcome, grpc: ContainerView | None) -> Out
     if report.reason is Reason.NON_ZERO_EXIT:
         message = _with_code(message, report.exit_codes.get(words.WORKER_CONTAINER, 0))
     elif report.reason is Reason.CONFIG_ERROR:
-        message = with_user_fix(message)
+        message = with_user_fix(message, words.WORKER_CONTAINER)
     elif report.reason is Reason.LEASE_LOST:
         message = sentence(message, _silence_of(pod, grpc))
     return Outcome(report.result, report.reason, message)
@@ -316,7 +323,8 @@ def _user_hint() -> str:
 
 
 def _not_startable(pod: PodView, container: ContainerView) -> Outcome:
-    text = sentence(f"container {container.name} could not be started", with_user_fix(container.message))
+    said = with_user_fix(container.message, container.name)
+    text = sentence(f"container {container.name} could not be started", said)
     return _failed(pod, Reason.CONFIG_ERROR, text)
 
 
@@ -330,9 +338,10 @@ def _never_started(pod: PodView, worker: ContainerView | None) -> Outcome:
     if worker is not None and worker.state is Container.RUNNING:
         text = sentence("the Pod ended and nobody reports how its worker container did", text)
         return Outcome(Result.LOST, Reason.NODE_LOST, shorten(text), pod.exit_codes)
-    # A kubelet that refuses a Pod for a reason of its own fails it without any container state.
-    reason = Reason.UNSCHEDULABLE if text and not pod.started else Reason.CONFIG_ERROR
-    return _failed(pod, reason, text or "the Pod ended without running its worker container")
+    if text and not pod.started:
+        # A kubelet that refuses a Pod for a reason that isn't known here fails it without a container that ran.
+        return _failed(pod, Reason.EVICTED, _refusal(pod))
+    return _failed(pod, Reason.CONFIG_ERROR, text or "the Pod ended without running its worker container")
 
 
 def _failed(pod: PodView, reason: Reason, text: str) -> Outcome:

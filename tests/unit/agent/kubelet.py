@@ -55,6 +55,7 @@ def spec(*, inits: tuple[Json, ...] = (), sidecars: tuple[Json, ...] = (), node:
         ],
         "restartPolicy": "Never",
         "activeDeadlineSeconds": 4200,
+        "terminationGracePeriodSeconds": 30,
         "schedulerName": "default-scheduler",
         "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}],
     }

@@ -139,6 +139,7 @@ def pods(draw: st.DrawFn) -> k.Json:
             initContainers=CONTAINERS,
             containers=CONTAINERS,
             activeDeadlineSeconds=st.integers(1, 10**6),
+            terminationGracePeriodSeconds=st.integers(0, 10**6),
             overhead=st.dictionaries(st.just("cpu"), QUANTITIES),
             schedulerName=st.text(max_size=5),
         )
@@ -196,7 +197,10 @@ def test_what_the_cache_keeps_of_a_pod_is_all_that_the_verdict_needs(pod: k.Json
     assert requests.requested(whole) == requests.requested(kept)
     run = a.busy("Running").run
     assert run is not None
-    assert progress.situation(run, [whole]).label == progress.situation(run, [kept]).label
+    seen, remembered = progress.situation(run, [whole]), progress.situation(run, [kept])
+    assert seen.label == remembered.label
+    assert progress.decide(run, seen, 0.0) == progress.decide(run, remembered, 0.0)
+    assert (whole.quiet, whole.finished_at) == (kept.quiet, kept.finished_at)
 
 
 def test_what_the_cache_keeps_of_a_pod_is_small() -> None:

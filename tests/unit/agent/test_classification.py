@@ -273,12 +273,12 @@ ENDED = {
     ),
     "an init container of the user with much to say": Case(
         k.pod(
-            inits=(k.ended("migrate", 1, message="x" * 3000 + "\n" + "y" * 300 + "\nthe last line"),),
+            inits=(k.ended("migrate", 1, message="x " * 1500 + "\n" + "y " * 150 + "\nthe last line"),),
             of=k.spec(inits=(k.container("migrate", k.MIGRATE),)),
             phase="Failed",
         ),
         Reason.INIT_FAILED,
-        ("exit code 1: ...yyy", "the last line"),
+        ("exit code 1: ...y y", "the last line"),
     ),
     "the launcher's init": Case(
         k.pod(
@@ -363,10 +363,10 @@ ENDED = {
             reason="OutOfcpu",
             message="Pod was rejected: Node didn't have enough resource: cpu, requested: 1600, used: 900, capacity: 2000",
         ),
-        Reason.UNSCHEDULABLE,
+        Reason.EVICTED,
         (
             "requests cpu 1600m, memory 640Mi, ephemeral-storage 2Gi",
-            "node node-1 refused the Pod",
+            "node node-1 refused the Pod at admission",
             "OutOfcpu",
         ),
     ),
@@ -376,13 +376,13 @@ ENDED = {
             reason="NodeAffinity",
             message="Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
         ),
-        Reason.UNSCHEDULABLE,
-        ("node node-1 refused the Pod", "node affinity/selector"),
+        Reason.EVICTED,
+        ("node node-1 refused the Pod at admission", "node affinity/selector"),
     ),
     "a kubelet that started anew and doesn't take its Pod back": Case(
         k.pod(k.running("launcher-grpc"), k.running("worker"), phase="Failed", reason="NodeAffinity"),
-        Reason.UNSCHEDULABLE,
-        ("node node-1 refused the Pod",),
+        Reason.EVICTED,
+        ("node node-1 refused the Pod at admission",),
     ),
     "a device plugin": Case(
         k.pod(
@@ -390,8 +390,24 @@ ENDED = {
             reason="UnexpectedAdmissionError",
             message="Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate unhealthy devices",
         ),
-        Reason.UNSCHEDULABLE,
+        Reason.EVICTED,
         ("no healthy devices present",),
+    ),
+    "a kubelet that shuts down": Case(
+        k.pod(
+            phase="Failed", reason="NodeShutdown", message="Pod was rejected as the node is shutting down."
+        ),
+        Reason.EVICTED,
+        ("node node-1 refused the Pod at admission", "the node is shutting down"),
+    ),
+    "a kubelet that knows no native sidecars": Case(
+        k.pod(
+            phase="Failed",
+            reason="InitContainerRestartPolicyForbidden",
+            message='Init container "redis" may not have a non-default restartPolicy',
+        ),
+        Reason.CONFIG_ERROR,
+        ("node node-1 refused the Pod at admission", "non-default restartPolicy"),
     ),
     "a sysctl": Case(
         k.pod(
@@ -404,8 +420,8 @@ ENDED = {
     ),
     "a kubelet with a reason that nobody knows": Case(
         k.pod(phase="Failed", reason="SomethingNew", message="Pod was rejected"),
-        Reason.UNSCHEDULABLE,
-        ("SomethingNew: Pod was rejected",),
+        Reason.EVICTED,
+        ("node node-1 refused the Pod at admission: SomethingNew: Pod was rejected",),
     ),
     "a Pod that ended while its worker container is said to run": Case(
         k.pod(k.running("launcher-grpc"), k.running("worker"), phase="Failed"),
@@ -425,6 +441,33 @@ def test_a_pod_that_ended_by(name: str) -> None:
     for text in case.says:
         assert text in found.message
     assert not verdict.awaits_cause(case.pod) or not case.pod.terminal
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfephemeral-storage",
+        "OutOfpods",
+        "OutOfnvidia.com/gpu",
+        "NodeAffinity",
+        "NodeShutdown",
+        "TopologyAffinityError",
+        "UnexpectedAdmissionError",
+        "UnexpectedPredicateFailureType",
+        "UnknownReason",
+        "VolumeAttachmentLimitExceeded",
+    ],
+)
+def test_what_one_node_refuses_another_may_take(reason: str) -> None:
+    """The mothership ends a run that is Unschedulable for good; a started kubelet may refuse Pods that ran, too."""
+    fresh = k.pod(phase="Failed", reason=reason, message="Pod was rejected")
+    ran = k.pod(k.running("worker"), inits=(k.INIT_DONE,), phase="Failed", reason=reason)
+    for pod in (fresh, ran):
+        found = verdict.judge(pod)
+        assert (found.result, found.reason) == (Result.FAILED, Reason.EVICTED)
+        assert f"node node-1 refused the Pod at admission: {reason}" in found.message
 
 
 def stuck(container: k.Json, *inits: k.Json, **changes: object) -> PodView:
@@ -675,7 +718,9 @@ def test_a_pod_that_its_kubelet_ends_is_judged_once_the_kubelet_says_why() -> No
     """The containers' ends are told first; phase and reason follow when nothing of the Pod runs."""
     first = k.pod(*KILLED, inits=(k.INIT_DONE,), phase="Running")
     seen = progress.situation(attempt("Running"), [first])
-    assert progress.decide(attempt("Running"), seen, 1.0) == progress.Wait(DEFAULTS.launcher_report - 1.0)
+    assert progress.decide(attempt("Running"), seen, 1.0) == progress.Wait(
+        DEFAULTS.launcher_report + 30.0 - 1.0
+    )
     then = k.pod(*KILLED, inits=(k.INIT_DONE,), phase="Failed", reason="DeadlineExceeded")
     step = progress.decide(attempt("Running"), progress.situation(attempt("Running"), [then]), 0.0)
     assert isinstance(step, progress.Finish)
@@ -698,9 +743,17 @@ def test_a_cause_that_never_comes_is_not_waited_for_for_ever() -> None:
     """A command may have killed the executor itself."""
     pod = k.pod(*KILLED, inits=(k.INIT_DONE,), phase="Running")
     seen = progress.situation(attempt("Running"), [pod])
-    step = progress.decide(attempt("Running"), seen, DEFAULTS.launcher_report)
+    step = progress.decide(attempt("Running"), seen, DEFAULTS.launcher_report + 30.0)
     assert isinstance(step, progress.Finish)
     assert step.outcome.reason is Reason.POD_DELETED
+
+
+def test_a_cause_is_awaited_for_as_long_as_the_pod_may_take_to_end() -> None:
+    """A sidecar may use all of the Pod's grace, and the kubelet names the cause afterwards."""
+    slow = k.spec() | {"terminationGracePeriodSeconds": 600}
+    pod = k.pod(*KILLED, k.running("redis"), inits=(k.INIT_DONE,), phase="Running", of=slow)
+    seen = progress.situation(attempt("Running"), [pod])
+    assert progress.decide(attempt("Running"), seen, 600.0) == progress.Wait(DEFAULTS.launcher_report)
 
 
 GRACES = Graces(
@@ -770,6 +823,60 @@ def test_a_key_that_git_refuses_is_no_trouble_of_the_image() -> None:
     """`init` runs in the launcher's own image."""
     case = ENDED["the launcher's init"]
     assert "1983" not in verdict.judge(case.pod).message
+
+
+def test_the_runs_user_is_no_matter_of_a_users_container() -> None:
+    """Its image needs no such user, and what it says of permissions is about something else."""
+    said_by_image = "mkdir /data: permission denied"
+    own_init = k.spec(inits=(k.container("migrate", k.MIGRATE),))
+    ended = (
+        k.pod(inits=(k.ended("migrate", 1, message=said_by_image),), of=own_init, phase="Failed"),
+        k.pod(inits=(k.ended("migrate", 128, "StartError", NO_PERMISSION),), of=own_init, phase="Failed"),
+    )
+    waiting = (
+        stuck(
+            k.waiting("worker", "PodInitializing"),
+            k.waiting(
+                "migrate", "CreateContainerError", "unable to find user app: no matching entries in passwd"
+            ),
+            of=own_init,
+        ),
+        stuck(
+            k.waiting("worker", "PodInitializing"),
+            k.INIT_DONE,
+            k.ended("redis", 1, message=said_by_image, restartCount=2),
+            of=k.spec(sidecars=(k.sidecar(),)),
+        ),
+    )
+    problems = [starting.problem(each) for each in waiting]
+    messages = [verdict.judge(each).message for each in ended] + [
+        each.outcome.message for each in problems if each is not None
+    ]
+    assert len(messages) == 4
+    assert [each for each in messages if "1983" in each] == []
+
+
+def test_what_kubelets_demand_of_a_user_goes_for_a_users_container_too() -> None:
+    """The pool's securityContext is every container's."""
+    text = "container has runAsNonRoot and image will run as root"
+    pod = stuck(
+        k.waiting("worker", "PodInitializing"),
+        k.waiting("migrate", "CreateContainerConfigError", text),
+        of=k.spec(inits=(k.container("migrate", k.MIGRATE),)),
+    )
+    found = starting.problem(pod)
+    assert found is not None
+    assert "set runAsUser" in found.outcome.message
+
+
+def test_a_scheduler_has_its_time_for_a_first_look() -> None:
+    """Without any patience for nodes, a Pod that the scheduler hasn't seen yet is no Pod that no node takes."""
+    none = Graces(unschedulable=0.0)
+    unseen = starting.problem(k.pod(conditions=(), of=k.spec(node="")), none)
+    refused = starting.problem(k.pod(conditions=(UNSCHEDULABLE,), of=k.spec(node="")), none)
+    assert unseen is not None
+    assert refused is not None
+    assert (unseen.grace, refused.grace) == (30.0, 0.0)
 
 
 def test_a_long_text_never_costs_what_only_we_know() -> None:

@@ -12,6 +12,9 @@ from app.agent.keeping import LONGEST_LOOK
 from app.cluster.resources import PODS, WORKERPOOLS, WORKERS
 from protocol.runs import Outcome, Reason, Result
 from tests.unit.agent import builders as a
+from tests.unit.agent import kubelet as k
+from tests.unit.agent.conftest import Material
+from tests.unit.agent.steps import claim, show_pod
 from tests.unit.agent.world import World
 
 NOW = 1000.0
@@ -145,6 +148,28 @@ def test_a_pod_with_a_running_sidecar_is_not_kept() -> None:
     assert not history.keepable(a.pod(*done), Outcome(Result.CANCELED, Reason.CANCELED))
 
 
+def test_a_pod_whose_init_container_failed_is_kept() -> None:
+    """The kubelet tells of the container's end first: judged at once, the Pod is still Pending, and nothing of it runs."""
+    outcome = Outcome(Result.FAILED, Reason.INIT_FAILED)
+    failed = k.pod(*k.NOT_BEGUN, inits=(k.ended("init", 16),))
+    assert failed.phase == "Pending"
+    assert history.keepable(failed, outcome)
+    assert failed.finished_at == "2026-01-01T00:01:00Z"
+    assert not history.keepable(k.pod(*k.NOT_BEGUN, inits=(k.INIT_DONE,)), outcome)
+
+
+def test_a_pod_whose_init_container_failed_is_not_kept_while_a_sidecar_runs() -> None:
+    """A native sidecar may stand before the init container; its own end is no failure of the run."""
+    outcome = Outcome(Result.FAILED, Reason.INIT_FAILED)
+    spec = k.spec(sidecars=(k.sidecar(),))
+    failed = k.ended("init", 16)
+    assert not history.keepable(k.pod(*k.NOT_BEGUN, inits=(failed, k.running("redis")), of=spec), outcome)
+    assert history.keepable(k.pod(*k.NOT_BEGUN, inits=(failed, k.ended("redis", 143)), of=spec), outcome)
+    assert not history.keepable(
+        k.pod(*k.NOT_BEGUN, inits=(k.INIT_DONE, k.ended("redis", 1)), of=spec), outcome
+    )
+
+
 def test_a_pod_that_no_node_took_is_not_kept() -> None:
     """It has no container that ended; kept, it would wait for a node for ever and hold up the pool's deletion."""
     assert not history.keepable(a.pod(), Outcome(Result.FAILED, Reason.UNSCHEDULABLE))
@@ -275,6 +300,22 @@ def test_a_pod_that_is_being_deleted_is_neither_kept_nor_counted(world: World) -
     world.api.put(WORKERPOOLS, a.pool_object(poolSize=3, failedPodsHistoryLimit=5))
     world.settle()
     assert kept_by(world) == [["a5"], ["b3", "b4"], ["c1", "c2"]]
+
+
+def test_a_pod_that_is_judged_by_its_failed_init_container_is_kept_for_good(
+    world: World, material: Material
+) -> None:
+    """It is Pending when it is judged; the phase that the kubelet tells later changes nothing."""
+    link = world.up(a.worker_object())
+    claim(world, material)
+    show_pod(world, init=a.ended("init", 16))
+    assert world.status()["run"]["outcome"]["reason"] == Reason.INIT_FAILED
+    assert world.status()["keptPods"] == [a.POD_NAME]
+    show_pod(world, init=a.ended("init", 16), phase="Failed")
+    link.deliver(a.released())
+    world.settle()
+    assert world.status()["keptPods"] == [a.POD_NAME]
+    assert ("pods", a.NAMESPACE, a.POD_NAME) in world.api.objects
 
 
 def test_kinds_are_counted_apart(world: World) -> None:

@@ -1,5 +1,7 @@
 """How an attempt ended, from its Pod's status."""
 
+import base64
+import hashlib
 import json
 
 import pytest
@@ -89,7 +91,7 @@ CASES = {
     "a kubelet that refuses the Pod": (
         a.pod(phase="Failed", reason="OutOfcpu", message="Pod was rejected"),
         "failed",
-        "Unschedulable",
+        "Evicted",
     ),
     "a container that could not be started": (
         a.pod(GRPC, a.ended("worker", 128, "StartError", "no such file"), init=DONE),
@@ -169,9 +171,47 @@ def test_a_healthy_start_has_no_problem() -> None:
 
 def test_messages_are_short_and_printable() -> None:
     """A status holds sentences, not dumps."""
-    text = texts.shorten("a\x1b[31m" + "x" * 5000)
+    text = texts.shorten("a\x1b[31m" + "x y " * 1250)
     assert len(text) == words.RUN_RESULT_KEPT_MESSAGE_LIMIT
     assert "\x1b" not in text
+
+
+KEY = base64.b64encode(b"".join(hashlib.sha256(bytes([each])).digest() for each in range(38))).decode()
+LINES = [KEY[at : at + 64] for at in range(0, len(KEY), 64)]
+PEM = "\n".join(["-----BEGIN PRIVATE KEY-----", *LINES, "-----END PRIVATE KEY-----"])
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0." + KEY[:342].replace("+", "-").replace("/", "_")
+
+
+def pieces_in(text: str) -> list[str]:
+    """Return the pieces of the key and of the token that a text holds."""
+    secrets = KEY + TOKEN
+    return [secrets[at : at + 16] for at in range(0, len(secrets) - 16, 4) if secrets[at : at + 16] in text]
+
+
+@pytest.mark.parametrize("secret", [PEM, PEM.replace("\n", "\r\n"), TOKEN])
+def test_a_secret_that_is_cut_is_taken_out_before(secret: str) -> None:
+    """Without its first line or its head it would pass every later redaction."""
+    assert pieces_in(secret)
+    assert pieces_in(texts.last_words(f"cannot use\n{secret}\nexit")) == []
+    assert pieces_in(texts.last_words("x y " * 2000 + secret)) == []
+    for before in range(900, 1024, 7):
+        assert pieces_in(texts.shorten("a b " * (before // 4) + secret)) == []
+    assert texts.last_words(f"cannot use {secret} so I end") == "cannot use [redacted] so I end"
+
+
+def test_the_last_words_of_an_endless_text_are_its_end() -> None:
+    """Whoever cuts for a log line cuts the end off."""
+    found = texts.last_words("x y " * 5000 + "\nthe last line")
+    assert found == "...the last line"
+
+
+@pytest.mark.parametrize("cut", range(28, len(PEM), 61))
+def test_a_verdict_has_nothing_of_a_key_whose_front_the_kubelet_cut_off(cut: int) -> None:
+    """FallbackToLogsOnError keeps the end of the log."""
+    pod = a.pod(init=a.ended("init", 1, message=PEM[cut:] + "\nno such key"))
+    found = verdict.judge(pod)
+    assert pieces_in(found.message) == []
+    assert "no such key" in found.message
 
 
 def test_a_termination_message_nested_without_end_is_no_report() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,6 +117,25 @@ def test_a_key_that_was_cut_off_is_taken_out(output: io.StringIO, secrets: Secre
     """Half a key is half a secret."""
     structlog.get_logger("test").info("cut", text="tail of " + secrets.pem[:400])
     assert not found(output.getvalue(), secrets)
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", " ", "\\n", "\n    "])
+def test_a_key_whose_front_was_cut_off_is_taken_out(secrets: Secrets, line_break: str) -> None:
+    """Kubelets keep the end of a log; what was said beside the key stays."""
+    text = secrets.pem.strip().replace("\n", line_break)
+    for cut in range(len("-----BEGIN PRIVATE KEY-----"), len(text) - 26, 13):
+        shown = logs.redact_text(f"{text[cut:]} is no key")
+        assert not found(shown, secrets)
+        assert shown.lstrip(" \r\n\\") == f"{logs.REDACTED} is no key"
+    assert not found(logs.redact_text(text[500:-3]), secrets)
+
+
+def test_lines_like_those_of_a_key_take_no_endless_time() -> None:
+    """Foreign texts are redacted before they are cut, however long they are."""
+    begun = time.monotonic()
+    for text in ("a" * 64 + "\n", "a", "-----END ", "word ", "-"):
+        logs.redact_text(text * (200_000 // len(text)))
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(
