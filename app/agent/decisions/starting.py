@@ -103,9 +103,21 @@ def _awaited(pod: PodView) -> Iterator[ContainerView]:
 
 
 def _of_container(pod: PodView, container: ContainerView, graces: Graces) -> Problem | None:
-    if container.sidecar:
-        return _crashing_sidecar(pod, container, graces) or _that_waits(pod, container, graces)
-    return _that_waits(pod, container, graces)
+    if not container.sidecar:
+        return _that_waits(pod, container, graces)
+    if _past_the_sidecars(pod):
+        return None
+    return _crashing_sidecar(pod, container, graces) or _that_waits(pod, container, graces)
+
+
+def _past_the_sidecars(pod: PodView) -> bool:
+    """Return whether all native sidecars have started: `init` comes behind them.
+
+    What becomes of them from then on, while `init` works with its grant or later, is not the run's business.
+    """
+    return any(
+        each.name == words.INIT_CONTAINER and each.state is not Container.WAITING for each in pod.inits
+    )
 
 
 def _that_waits(pod: PodView, container: ContainerView, graces: Graces) -> Problem | None:
@@ -135,12 +147,10 @@ def _of_image(pod: PodView, container: ContainerView, graces: Graces) -> Problem
 def _crashing_sidecar(pod: PodView, container: ContainerView, graces: Graces) -> Problem | None:
     """Return the problem of a native sidecar that ends again and again before it counts as started.
 
-    Judged by its restarts, not by CrashLoopBackOff alone: between two back-offs it runs for a moment. Once
-    launcher-grpc runs, all sidecars have started before, and what becomes of them is not the run's business.
+    Judged by its restarts, not by CrashLoopBackOff alone: between two back-offs it runs for a moment.
     """
-    grpc = pod.container(words.GRPC_CONTAINER)
     again = container.restarts > 0 or container.reason == _CRASH_LOOP
-    if container.started or not again or (grpc is not None and grpc.state is not Container.WAITING):
+    if container.started or not again:
         return None
     code = container.exit_code if container.ended else container.former_exit
     text = f"sidecar {container.name} doesn't start: it ended with exit code {code}, restarted {container.restarts} times"

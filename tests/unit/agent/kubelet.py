@@ -42,12 +42,12 @@ def sidecar(name: str = "redis", image: str = REDIS, memory: str = "64Mi") -> Js
 
 
 def spec(*, inits: tuple[Json, ...] = (), sidecars: tuple[Json, ...] = (), node: str = "node-1") -> Json:
-    """Return the spec of a run Pod; `sidecars` are native ones, behind `init`."""
+    """Return the spec of a run Pod; `sidecars` are native ones, before `init`."""
     found: Json = {
         "initContainers": [
             *inits,
-            container("init", LAUNCHER, "128Mi", cpu="250m"),
             *sidecars,
+            container("init", LAUNCHER, "128Mi", cpu="250m"),
         ],
         "containers": [
             container("launcher-grpc", LAUNCHER, "128Mi", cpu="100m"),

@@ -578,7 +578,7 @@ STUCK = {
     "a native sidecar that ends again and again": (
         stuck(
             k.waiting("worker", "PodInitializing"),
-            k.INIT_DONE,
+            k.waiting("init", "PodInitializing"),
             k.waiting(
                 "redis",
                 "CrashLoopBackOff",
@@ -595,7 +595,7 @@ STUCK = {
     "a native sidecar that has just been started again": (
         stuck(
             k.waiting("worker", "PodInitializing"),
-            k.INIT_DONE,
+            k.waiting("init", "PodInitializing"),
             k.running("redis", started=False, restartCount=3, lastState={"terminated": {"exitCode": 137}}),
             of=k.spec(sidecars=(k.sidecar(),)),
         ),
@@ -606,7 +606,7 @@ STUCK = {
     "a native sidecar's image": (
         stuck(
             k.waiting("worker", "PodInitializing"),
-            k.INIT_DONE,
+            k.waiting("init", "PodInitializing"),
             k.waiting("redis", "ErrImagePull", "not found"),
             of=k.spec(sidecars=(k.sidecar(),)),
         ),
@@ -658,6 +658,12 @@ HEALTHY = {
         k.waiting("worker", "ContainerCreating"),
         k.waiting("redis", "ImagePullBackOff", BACK_OFF),
         inits=(k.INIT_DONE,),
+    ),
+    "a native sidecar that crashes while init works": stuck(
+        k.waiting("worker", "PodInitializing"),
+        k.running("init"),
+        k.waiting("redis", "CrashLoopBackOff", "back-off 20s", restartCount=2),
+        of=k.spec(sidecars=(k.sidecar(),)),
     ),
     "a native sidecar that fails after it had started": k.pod(
         k.running("launcher-grpc"),
@@ -843,7 +849,7 @@ def test_the_runs_user_is_no_matter_of_a_users_container() -> None:
         ),
         stuck(
             k.waiting("worker", "PodInitializing"),
-            k.INIT_DONE,
+            k.waiting("init", "PodInitializing"),
             k.ended("redis", 1, message=said_by_image, restartCount=2),
             of=k.spec(sidecars=(k.sidecar(),)),
         ),
