@@ -116,6 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
+        generation = self.api.generation  # before the answers are looked at: a drop after them counts
         if self._taken():
             return
         url = urlsplit(self.path)
@@ -123,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = url.path.split("/")
         namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else None
         if "watch" in query:
-            self._watch(namespace, int(query["resourceVersion"]))
+            self._watch(namespace, int(query["resourceVersion"]), generation)
         else:
             self._list(namespace, query)
 
@@ -174,11 +175,10 @@ class _Handler(BaseHTTPRequestHandler):
         document = {"kind": "WorkerList", "apiVersion": "workers.spacelift.io/v1beta1", "metadata": metadata}
         self._send(200, {**document, "items": items[start : start + size]})
 
-    def _watch(self, namespace: str | None, version: int) -> None:
+    def _watch(self, namespace: str | None, version: int, generation: int) -> None:
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        generation = self.api.generation
         while True:
             with self.api.changed:
                 if version < self.api.oldest:
