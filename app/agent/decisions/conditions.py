@@ -2,7 +2,8 @@
 
 They travel in the patch that changes what they are derived from: what holds together is written together, and
 conditions cost no call of their own. A merge patch replaces a list whole, so the whole list is built anew from the
-observed one. A thousand idle Workers go through every sync of their pool: their messages are a few words.
+observed one. A thousand idle Workers go through every sync of their pool, so messages are short: only that of a run
+that failed may be as long as an Event's.
 """
 
 from collections.abc import Mapping, Sequence

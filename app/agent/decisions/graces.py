@@ -34,7 +34,8 @@ class Graces:
 
     launcher_report: float = 75.0
     """That launcher-grpc may take to report after the worker container ended: its own patience (60 s, the launcher's
-    SPACELIFT_LAUNCHER_FLUSH_TIMEOUT) and a margin. Its Pod is let go afterwards."""
+    SPACELIFT_LAUNCHER_FLUSH_TIMEOUT) and a margin. Its Pod is let go afterwards. A Pod that is being stopped while the
+    cause is still open has its own terminationGracePeriodSeconds on top."""
 
     deregistration: float = 60.0
     """That a deleted Worker waits for `unregistered` before it is let go all the same."""
