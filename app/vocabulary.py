@@ -351,6 +351,10 @@ SECRET_WORKSPACE_KEY: Final = "workspace-key"  # noqa: S105 - the name of a key
 DEFAULT_POOL_SIZE: Final = 1
 """``spec.poolSize`` of a pool that doesn't say; also the default of the CRD."""
 
+MAX_POOL_SIZE: Final = 10_000
+"""Largest ``spec.poolSize``: all Workers of a pool go through each call of its hook, so one number would be enough to
+bring the operator down for every pool."""
+
 DEFAULT_RUNNER_IMAGE: Final = "public.ecr.aws/spacelift/runner-terraform:latest"
 """Runner image of a run that names none, in a pool without ``defaultRunnerImage``."""
 

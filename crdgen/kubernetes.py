@@ -7,6 +7,7 @@ rules to be known. ``refinements.yaml`` adds what Kubernetes checks in code and 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -108,6 +109,11 @@ class Kubernetes:
             self._complete_keys(published, schema)
         if not described:
             schema.pop("description", None)
+        elif "description" in schema:
+            # True of a Pod, not of a pool: its next run gets a new one.
+            schema["description"] = re.sub(
+                r" ?(This field )?[Cc]annot be updated\.", "", schema["description"]
+            )
         return schema
 
     def _complete_keys(self, published: Schema, schema: Schema) -> None:

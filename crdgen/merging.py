@@ -14,6 +14,8 @@ ONLY: Final = "$only"
 """Names of the properties that stay."""
 EMPTY: Final = "$empty"
 """True: the empty text counts as not given, so it is one of the enum."""
+ONE: Final = "$one"
+"""A union: of all properties but those `besides` exactly one is given, or none when it is `optional`; `message` if not."""
 
 
 def merged(schema: Schema, over: Schema) -> Schema:
@@ -27,6 +29,8 @@ def merged(schema: Schema, over: Schema) -> Schema:
             result["properties"] = _selected(result["properties"], value, keep=key == ONLY)
         elif key == EMPTY:
             result["enum"] = ["", *result["enum"]]
+        elif key == ONE:
+            result[RULES] = [*result.get(RULES, ()), _union(result["properties"], value)]
         elif value is None:
             result.pop(key, None)
         elif key == RULES:
@@ -54,3 +58,11 @@ def _selected(properties: Schema, names: list[str], *, keep: bool) -> Schema:
     if unknown:
         raise ValueError(f"no property {', '.join(unknown)} to choose: there are {', '.join(properties)}")
     return {name: schema for name, schema in properties.items() if (name in names) is keep}
+
+
+def _union(properties: Schema, union: Schema) -> Schema:
+    """Return the rule of a union. Kubernetes publishes none, and a newer one has members that this one lacks."""
+    members = sorted(set(properties) - set(union.get("besides", ())))
+    given = ", ".join(f"has(self.{member})" for member in members)
+    wanted = "<= 1" if union.get("optional") else "== 1"
+    return {"rule": f"[{given}].filter(g, g).size() {wanted}", "message": union["message"]}

@@ -66,7 +66,7 @@ def parse_pool(pool: Mapping[str, Any]) -> PoolView:
         resource_version=metadata["resourceVersion"],
         generation=int(metadata.get("generation") or 0),
         ulid=(metadata.get("labels") or {}).get(words.ULID_LABEL, ""),
-        size=size if isinstance(size, int) else words.DEFAULT_POOL_SIZE,
+        size=min(size, words.MAX_POOL_SIZE) if isinstance(size, int) else words.DEFAULT_POOL_SIZE,
         deleting="deletionTimestamp" in metadata,
         token=_secret_key(spec.get("token")),
         private_key=_secret_key(spec.get("privateKey")),

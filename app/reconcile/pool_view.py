@@ -13,6 +13,7 @@ from app.contract.fields import JsonObject, optional_count_at, optional_object_a
 from app.vocabulary import (
     CONNECTION_ANNOTATION,
     DEFAULT_POOL_SIZE,
+    MAX_POOL_SIZE,
     POOL_LABEL,
     REGISTRATION_GONE,
     REGISTRATION_PENDING,
@@ -74,7 +75,9 @@ def view_pool(parent: JsonObject) -> PoolView:
         created_at=_text(metadata.get("creationTimestamp")) or "",
         ulid=_text(labels.get(ULID_LABEL)),
         last_ulid=_text(status.get("poolULID")),
-        size=optional_count_at(spec, "poolSize", "parent.spec.poolSize", DEFAULT_POOL_SIZE),
+        size=min(
+            optional_count_at(spec, "poolSize", "parent.spec.poolSize", DEFAULT_POOL_SIZE), MAX_POOL_SIZE
+        ),
         closed=_sequence(status.get("sequence")),
         auto_registered=not spec.get("token") and not spec.get("privateKey"),
         connection=_text(annotations.get(CONNECTION_ANNOTATION)),

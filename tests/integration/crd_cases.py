@@ -279,6 +279,12 @@ MOUNTS: Final = [
             ("initContainer", "init", "/opt/spacelift/binaries_cache", "/opt/spacelift/binaries_cache2"),
             ("initContainer", "init", "/opt/spacelift/credentials/more", "/opt/spacelift/credentials-more"),
             ("initContainer", "init", "/opt/spacelift/workspace/socket", "/opt/spacelift/workspace/sockets"),
+            (
+                "initContainer",
+                "init",
+                "/opt/spacelift/workspace/project/x",
+                "/opt/spacelift/workspace/projects",
+            ),
             ("grpcServerContainer", "launcher-grpc", "/opt", "/opt/spacelift/binaries_cache"),
             (
                 "grpcServerContainer",

@@ -13,9 +13,14 @@ from crdgen import apiserver, files
 from devcluster.cluster import Cluster
 from devcluster.objects import wait_established
 from devcluster.progress import ClusterError
-from tests.integration.crd_cases import ALL_OPTIONS, CASES, OWN, SHAPES, Case, container, pod, volume
+from tests.integration import crd_type_cases as of_types
+from tests.integration.crd_cases import ALL_OPTIONS, OWN, Case, container, pod, volume
+from tests.integration.crd_cases import CASES as OF_POOLS
+from tests.integration.crd_cases import SHAPES as POOL_SHAPES
 
 Json = dict[str, Any]
+CASES = [*OF_POOLS, *of_types.CASES]
+SHAPES = [*POOL_SHAPES, *of_types.SHAPES]
 CRDS = [f"{plural}.{words.GROUP}" for plural in (words.WORKER_POOL_PLURAL, words.WORKER_PLURAL)]
 WAYS = [(), ("--server-side",)]
 RULES = "x-kubernetes-validations"
