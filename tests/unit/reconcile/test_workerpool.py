@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import HookRequestError
 from app.reconcile.workerpool import finalize_pool, sync_pool
+from app.vocabulary import MAX_POOL_SIZE
 from tests.unit.builders import (
     POOL_ULID,
     busy_worker,
@@ -40,6 +41,12 @@ def test_a_new_pool_gets_as_many_workers_as_it_asks_for() -> None:
 def test_a_pool_size_that_is_absent_counts_as_one() -> None:
     """The same default as the CRD's."""
     assert sequences(sync_pool(pool_request(pool(size=None))).children) == [1]
+
+
+def test_no_number_makes_a_hook_answer_more_than_a_pool_may_hold() -> None:
+    """A CRD of an older schema, or none of ours, lets any number through."""
+    answer = sync_pool(pool_request(pool(size=2**31 - 1)))
+    assert len(answer.children) == MAX_POOL_SIZE == answer.status["desiredPoolSize"]
 
 
 def test_the_status_is_a_function_of_the_request() -> None:
