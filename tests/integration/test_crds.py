@@ -256,3 +256,11 @@ def _messages(schema: Json) -> Iterator[str]:
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict):
             yield from _messages(schema[key])
+
+
+def test_no_way_of_scaling_goes_beyond_the_largest_pool(cluster: Cluster) -> None:
+    """Autoscalers and kubectl scale write through the scale subresource."""
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=pool(OWN, "scaled"))
+    cluster.kubectl("scale", "workerpool/scaled", f"--replicas={words.MAX_POOL_SIZE}")
+    with pytest.raises(ClusterError, match="spec.poolSize"):
+        cluster.kubectl("scale", "workerpool/scaled", f"--replicas={words.MAX_POOL_SIZE + 1}")
