@@ -30,7 +30,8 @@ from app.agent.inbox import Inbox, Letter
 from app.agent.keeping import Keeping
 from app.agent.mail import Mail, Setting
 from app.agent.memory import Memory
-from app.agent.pod_state import PodView, parse_pod
+from app.agent.orphans import Orphans
+from app.agent.pod_state import PodView
 from app.agent.pool_state import PoolView
 from app.agent.reader import LetterReader
 from app.agent.refusals import Denial, Refusals
@@ -113,6 +114,7 @@ class Engine:
         self._status = StatusWriter(cluster, roster, clock)
         self._mail = Mail(cluster, self._status, revisions, clock, counters)
         self._keeping = Keeping(cluster, roster, clock)
+        self._orphans = Orphans(cluster, roster, counters)
         self._refusals = Refusals(cluster, revisions, settings.graces)
         self._memories: dict[Key, Memory] = {}
         self._reader = LetterReader(counters)
@@ -229,7 +231,7 @@ class Engine:
             case progress.Advance():
                 return self._advance_to(worker, run, step), None
             case progress.Finish():
-                return self._finish(worker, case, step.outcome, step.pod_uid), None
+                return self._conclude(worker, run, step, case)
             case progress.LookLive():
                 return self._look_live(worker, run, case)
             case progress.TryCreate():
@@ -246,6 +248,26 @@ class Engine:
             pod = progress.pod_of(run, self._status.pods(worker))
             self._event(worker, worker_events.run_started(run, pod.node if pod else ""))
         return worker
+
+    def _conclude(
+        self, worker: WorkerView, run: Attempt, step: progress.Finish, case: Case
+    ) -> tuple[WorkerView, float | None]:
+        """Store a verdict, after a look at the Pod itself where time alone speaks for it."""
+        if not step.look_first:
+            return self._finish(worker, case, step.outcome, step.pod_uid), None
+        try:
+            found = self._cluster.api.get(PODS, worker.namespace, run.pod_name)
+        except NotFound:
+            found = None
+        if found is None or found["metadata"]["uid"] != step.pod_uid:
+            return self._finish(worker, case, verdict.vanished(step.pod_uid), step.pod_uid), None
+        known = self._cluster.pods.get(worker.namespace, run.pod_name)
+        if known is None or known["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            # The watch was late: decide again, on the Pod as it is.
+            self._roster.note_pod(found, exists=True)
+            self._cluster.pods.remember(found)
+            return worker, 0.0
+        return self._finish(worker, case, step.outcome, step.pod_uid), None
 
     def _look_live(self, worker: WorkerView, run: Attempt, case: Case) -> tuple[WorkerView, float | None]:
         """`lost` is recorded on the API server's own word alone: a watch cache may simply be late."""
@@ -289,9 +311,7 @@ class Engine:
             self._cluster.api.get(SECRETS, worker.namespace, run.secret_name)
         except NotFound:
             text = f"the run's Secret {run.secret_name} is gone: the Pod can't start"
-            return self._finish(
-                worker, case, Outcome(Result.FAILED, Reason.CONFIG_ERROR, text), run.pod_uid
-            ), None
+            return self._finish(worker, case, Outcome(Result.FAILED, Reason.REFUSED, text), run.pod_uid), None
         case.memory.next_look = self._clock.monotonic() + progress.START_LOOK
         return worker, progress.START_LOOK
 
@@ -429,15 +449,11 @@ class Engine:
     def _without_worker(self, key: Key) -> float | None:
         """Let go of the Pods of a Worker that somebody removed by force; its runs' end is nobody's to record."""
         self._memories.pop(key, None)
-        names = self._roster.pods(key)
-        if not names or self._status.live(key) is not None:
-            return None if not names else 0.0
-        for name in names:
-            found = self._cluster.pods.get(key[0], name)
-            pod = parse_pod(found) if found is not None else None
-            if pod is not None and pod.guarded and (pod.terminal or pod.deleting):
-                effects.delete_run_secret(self._cluster.api, key[0], name, "")
-                self._let_go(pod)
+        if not self._roster.pods(key):
+            return None
+        if self._status.live(key) is not None:
+            return 0.0
+        self._orphans.sweep(key)
         return None
 
     def _event(self, worker: WorkerView, event: worker_events.EventText) -> None:
