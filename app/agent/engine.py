@@ -28,6 +28,7 @@ from app.agent.decisions import (
 )
 from app.agent.inbox import Inbox, Letter
 from app.agent.keeping import Keeping
+from app.agent.live import LivePods, Shown
 from app.agent.mail import Mail, Setting
 from app.agent.memory import Memory
 from app.agent.orphans import Orphans
@@ -49,7 +50,7 @@ from app.cluster.errors import (
     Unauthorized,
     Unavailable,
 )
-from app.cluster.resources import PODS, SECRETS
+from app.cluster.resources import SECRETS
 from app.logs import redact_text
 from protocol.runs import Outcome, Phase, Reason, Result
 
@@ -114,6 +115,7 @@ class Engine:
         self._status = StatusWriter(cluster, roster, clock)
         self._mail = Mail(cluster, self._status, revisions, clock, counters)
         self._keeping = Keeping(cluster, roster, clock)
+        self._live = LivePods(cluster, roster)
         self._orphans = Orphans(cluster, roster, counters)
         self._refusals = Refusals(cluster, revisions, settings.graces)
         self._memories: dict[Key, Memory] = {}
@@ -255,29 +257,17 @@ class Engine:
         """Store a verdict, after a look at the Pod itself where time alone speaks for it."""
         if not step.look_first:
             return self._finish(worker, case, step.outcome, step.pod_uid), None
-        try:
-            found = self._cluster.api.get(PODS, worker.namespace, run.pod_name)
-        except NotFound:
-            found = None
-        if found is None or found["metadata"]["uid"] != step.pod_uid:
-            return self._finish(worker, case, verdict.vanished(step.pod_uid), step.pod_uid), None
-        known = self._cluster.pods.get(worker.namespace, run.pod_name)
-        if known is None or known["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
-            # The watch was late: decide again, on the Pod as it is.
-            self._roster.note_pod(found, exists=True)
-            self._cluster.pods.remember(found)
-            return worker, 0.0
-        return self._finish(worker, case, step.outcome, step.pod_uid), None
+        match self._live.show(worker, run, step.pod_uid):
+            case Shown.GONE:
+                return self._finish(worker, case, verdict.vanished(step.pod_uid), step.pod_uid), None
+            case Shown.NEWER:
+                return worker, 0.0
+            case Shown.AS_KNOWN:
+                return self._finish(worker, case, step.outcome, step.pod_uid), None
 
     def _look_live(self, worker: WorkerView, run: Attempt, case: Case) -> tuple[WorkerView, float | None]:
         """`lost` is recorded on the API server's own word alone: a watch cache may simply be late."""
-        try:
-            found = self._cluster.api.get(PODS, worker.namespace, run.pod_name)
-        except NotFound:
-            found = None
-        if found is not None and found["metadata"]["uid"] == run.pod_uid:
-            self._roster.note_pod(found, exists=True)
-            self._cluster.pods.remember(found)
+        if self._live.show(worker, run, run.pod_uid) is not Shown.GONE:
             return worker, LOOK_AGAIN
         return self._finish(worker, case, verdict.vanished(run.pod_uid), run.pod_uid), None
 
@@ -287,6 +277,8 @@ class Engine:
         left = case.memory.next_look - self._clock.monotonic()
         if left > 0 and held > self._graces.run_pod * 1.5:
             return worker, left
+        if self._live.finds(worker, run):
+            return worker, 0.0
         denial = self._refusals.judge(worker, run, held)
         if denial is None and worker.deleting and held >= DELETED_WAIT:
             # With the garbage collector's finalizer on it, Metacontroller makes no Pod for this Worker any more.

@@ -178,6 +178,37 @@ def test_a_pod_that_vanished_while_it_was_stuck_is_lost(world: World, material: 
     assert (outcome["result"], outcome["reason"]) == ("lost", "PodDeleted")
 
 
+def test_a_run_whose_pod_the_watch_does_not_show_is_not_called_unstarted(
+    world: World, material: Material
+) -> None:
+    """Its Secret is gone, but its Pod is at work: that it never started would be untrue."""
+    link = world.up(a.worker_object())
+    claim(world, material)
+    world.caches["pods"].frozen = True
+    world.api.put(PODS, a.pod_object(a.running("launcher-grpc"), a.running("worker"), **RUNNING))
+    world.api.remove(SECRETS, a.POD_NAME)
+    link.take()
+    world.pass_time(10)
+    assert world.status()["run"]["phase"] == "Running"
+    assert "run_finished" not in types(link.take())
+
+
+def test_a_deleted_worker_s_pod_that_the_watch_does_not_show_is_not_called_unmade(
+    world: World, material: Material
+) -> None:
+    """A minute without a Pod in the cache is no proof that none was made."""
+    world.up(a.worker_object())
+    claim(world, material)
+    deleted = world.worker()
+    deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    world.api.put(WORKERS, deleted)
+    world.caches["pods"].frozen = True
+    world.pass_time(58)
+    world.api.put(PODS, a.pod_object(a.running("launcher-grpc"), a.running("worker"), **RUNNING))
+    world.pass_time(60)
+    assert world.status()["run"]["phase"] == "Running"
+
+
 def test_an_inventory_goes_out_now_and_then_by_itself(world: World) -> None:
     """Reconciling doesn't wait for a start or a lost session; and a Worker's own draining is told in it."""
     link = world.up(a.worker_object(draining=True))
