@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from app.metrics.server import MetricsServer
     from app.settings import Settings
 
 VERSION: Final = "0.1.0"
@@ -77,17 +78,28 @@ class AgentHealth:
 class Operator:
     """Everything that runs, started and stopped in order."""
 
-    def __init__(self, api: KubernetesApi, events: EventRecorder, agent: Agent, wsgi: Flask) -> None:
+    def __init__(
+        self,
+        api: KubernetesApi,
+        events: EventRecorder,
+        agent: Agent,
+        wsgi: Flask,
+        metrics: MetricsServer | None = None,
+    ) -> None:
         self._api, self._events, self._agent = api, events, agent
-        self.wsgi = wsgi
+        self.wsgi, self._metrics = wsgi, metrics
 
     def start(self) -> None:
         """Start the agent's threads."""
         self._events.start()
         self._agent.start()
+        if self._metrics is not None:
+            self._metrics.start()
 
     def stop(self, deadline_seconds: float) -> None:
         """Stop the agent, write the Events that wait, and close the connections, within the deadline."""
+        if self._metrics is not None:
+            self._metrics.stop()
         self._agent.stop(deadline_seconds * 0.8)
         self._events.stop(deadline_seconds * 0.2)
         self._api.close()
@@ -133,7 +145,18 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
     agent = Agent(api, events, run_pod_of, chosen)
     # Half the threads at most are held for large pools; the others answer Workers' hooks and probes at once.
     pacer = Pacer(holders=settings.threads // 2)
-    return Operator(api, events, agent, create_app(AgentHealth(agent), pacer))
+    return Operator(api, events, agent, create_app(AgentHealth(agent), pacer), metrics_of(settings, agent))
+
+
+def metrics_of(settings: Settings, agent: Agent) -> MetricsServer | None:
+    """Return the server of the metrics, None when none was asked for or it would have to be secure."""
+    if settings.metrics_bind_address is None or settings.metrics_secure:
+        return None
+    # Imported only where it is used: Prometheus' client costs memory.
+    from app.metrics.exposition import registry_of
+    from app.metrics.server import MetricsServer
+
+    return MetricsServer(settings.metrics_bind_address, registry_of(agent))
 
 
 def replica_name() -> str:

@@ -224,9 +224,15 @@ class Settings:
     )
     leader_elect: bool = _option("false", parse_boolean, "accepted; run exactly one replica")
     metrics_bind_address: Address | None = _option(  # noqa: RUF009
-        "0", parse_optional_address, "accepted; 0 is off, and there are no metrics to serve"
+        "0",
+        parse_optional_address,
+        "where Prometheus reaches the metrics; 0 is off; needs --metrics-secure=false",
     )
-    metrics_secure: bool = _option("true", parse_boolean, "accepted; there are no metrics to serve")
+    metrics_secure: bool = _option(
+        "true",
+        parse_boolean,
+        "false serves the metrics over plain HTTP; true, which isn't there yet, serves none",
+    )
     enable_http2: bool = _option("false", parse_boolean, "accepted; only HTTP/1.1 is spoken")
 
     def warnings(self) -> Iterator[str]:
@@ -235,8 +241,8 @@ class Settings:
             yield "--hooks-only: no agent runs here, so no Worker is registered and no run is claimed"
         if self.leader_elect:
             yield "--leader-elect has no effect: there is no leader election, run exactly one replica"
-        if self.metrics_bind_address is not None:
-            yield "--metrics-bind-address has no effect: no metrics are served"
+        if self.metrics_bind_address is not None and self.metrics_secure:
+            yield "--metrics-bind-address has no effect: secure serving is not there yet, --metrics-secure=false serves"
         if self.enable_http2:
             yield "--enable-http2 has no effect: HTTP/2 is not spoken"
 

@@ -2,9 +2,13 @@
 
 import datetime as dt
 import time
+from collections.abc import Callable
 from typing import Protocol
 
+import structlog
 from ulid import ULID
+
+_log = structlog.get_logger(component="clock")
 
 
 class Clock(Protocol):
@@ -14,12 +18,27 @@ class Clock(Protocol):
         """Return the time."""
 
 
-class SystemClock:
-    """The machine's clock."""
+class SteadyClock:
+    """Begins at the machine's time and goes on evenly: setting the machine's clock moves no lease and no token.
+
+    Never begins before `reached`, the time that the process before had come to: what is stored isn't in the future.
+    """
+
+    def __init__(
+        self,
+        reached: float = 0.0,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
+        start, began = wall(), monotonic()
+        self._base = max(start, reached) - began
+        if reached > start:
+            _log.warning("the machine's clock was set back", seconds=round(reached - start))
 
     def now(self) -> float:
         """Return the time."""
-        return time.time()
+        return self._base + self._monotonic()
 
 
 def new_ulid() -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from mothership.adoption import take_over
 from mothership.decisions import attempts as rules_of_attempts
+from mothership.decisions.recovery import Found, started
 from mothership.decisions.states import Case, Rules
 from mothership.inventories import Inventories
 from mothership.outgoing import Outgoing
@@ -54,7 +56,7 @@ class Desk:
 
     def __init__(self, rules: Rules, inventories: Inventories) -> None:
         self._rules = rules
-        self._inventories = inventories
+        self.inventories = inventories
         self._of_worker: dict[type[Message], Callable[..., list[Outgoing]]] = {
             Register: self._register,
             Unregister: self._unregister,
@@ -132,7 +134,7 @@ class Desk:
         # A worker that the operator itself calls unknown needs no word that we have forgotten it.
         gone = isinstance(message, RunRejected) and message.reason is Rejection.UNKNOWN
         answers = [] if known or gone else [_unregistered(topic, message)]
-        case = runs.load_case(conn, message.run, message.sequence)
+        case = runs.load_case(conn, message.run, message.sequence) or self._adopt(conn, key, message, now)
         if case is None or (case.attempt.pool, case.attempt.worker_uid) != (topic.pool, message.worker_uid):
             answers += _answer_stranger(topic, message)
         else:
@@ -149,6 +151,22 @@ class Desk:
             self._mind_rejection(conn, key, message, now)
         return answers
 
+    def _adopt(self, conn: sa.Connection, key: WorkerKey, message: AttemptMessage, now: float) -> Case | None:
+        """Believe in an attempt that isn't stored here, if what is said shows that it may have started."""
+        if isinstance(message, RunRejected):
+            return None
+        found = Found(
+            run=message.run,
+            sequence=message.sequence,
+            pool=key.pool,
+            pool_uid=message.pool_uid,
+            worker=key.worker,
+            worker_uid=key.worker_uid,
+            assignment=message.assignment,
+            pod_uid=getattr(message, "pod_uid", None),
+        )
+        return take_over(conn, found, now)
+
     def _apply(self, case: Case, message: AttemptMessage, now: float) -> Case:
         match message:
             case RunPod():
@@ -160,6 +178,8 @@ class Desk:
                 return rules_of_attempts.reject(case, refusal, now, self._rules)
             case RunFinished():
                 return rules_of_attempts.finish(case, message.pod_uid, message.outcome, now, self._rules)
+            case RunStarted():
+                return rules_of_attempts.accept(started(case, message.pod_uid, now), now)
             case _:
                 return rules_of_attempts.accept(case, now)
 
@@ -183,8 +203,8 @@ class Desk:
 
     def _inventory(self, conn: sa.Connection, topic: Topic, message: Inventory, now: float) -> list[Outgoing]:
         pools.heard_from(conn, topic.pool, message.pool_uid, message.replica, now)
-        answers = self._inventories.compare(conn, topic.pool, message, now)
-        for key in self._inventories.missing(conn, topic.pool, message, now):
+        answers = self.inventories.compare(conn, topic.pool, message, now)
+        for key in self.inventories.missing(conn, topic.pool, message, now):
             _log.info("worker missing from inventory", worker=key.worker, pool=key.pool)
             self.part_with(conn, key, now)
             answers.append(
@@ -227,6 +247,10 @@ def _answer_stranger(topic: Topic, message: AttemptMessage) -> list[Outgoing]:
     )
     kind = RunReleased if isinstance(message, RunFinished) else RunCanceled
     answer = kind(
-        pool_uid=message.pool_uid, worker_uid=message.worker_uid, run=message.run, sequence=message.sequence
+        pool_uid=message.pool_uid,
+        worker_uid=message.worker_uid,
+        run=message.run,
+        sequence=message.sequence,
+        stage=message.stage,
     )
     return [Outgoing(topic.pool, topic.worker, answer)]

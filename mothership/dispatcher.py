@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from mothership import outgoing
 from mothership.broker_link import Arrived, BrokerLink, Down, Event, Published, Up, Woken
@@ -25,6 +24,7 @@ from mothership.clock import Clock, new_ulid, rfc3339
 from mothership.decisions.states import Notice, Rules
 from mothership.decisions.timers import expire
 from mothership.desk import ASK_AGAIN_SECONDS, Desk
+from mothership.errors import UnavailableError
 from mothership.inbox import Inbox
 from mothership.outgoing import Outgoing
 from mothership.scheduler import BATCH, assign_queued
@@ -40,6 +40,11 @@ INBOX_BATCH = 200
 CANCEL_DOUBT_SECONDS = 10.0
 """A cancel unseen for this long makes the mothership ask what the operator holds: its worker gets nothing meanwhile."""
 RELEASE_DOUBT_SECONDS = 300.0
+SETTLE_SECONDS = 15.0
+"""After its start a mothership gives no run of a pool away before the pool's operators have said what they hold, or
+this long: its database may be an older one, and what is queued there may be at work."""
+TIME_NOTE_SECONDS = 10.0
+"""How often the time is written down, for a start after the machine's clock was set back."""
 
 _log = structlog.get_logger(component="dispatcher")
 
@@ -71,6 +76,8 @@ class Dispatcher:
         self._serving_since = parts.clock.now()
         self._passed_at = self._serving_since
         self._checked_at = self._serving_since
+        self._first_heard_at: float | None = None
+        self._noted_at = 0.0
         self._ask_all = False  # whether every operator is to be asked for an inventory
         self._look = True  # whether the tables are to be looked at in this pass
         self._more = False  # whether they hold more than one pass takes
@@ -106,6 +113,9 @@ class Dispatcher:
         while not self._stopping.is_set():
             try:
                 self._pass(self._handle(self._collect()))
+            except UnavailableError as error:
+                _log.error("database unavailable", error=str(error))
+                self._stopping.wait(TICK_SECONDS)
             except Exception:  # noqa: BLE001 - the thread must outlive a fault: the next pass starts from the tables
                 _log.exception("pass failed")
                 self._stopping.wait(TICK_SECONDS)
@@ -133,9 +143,9 @@ class Dispatcher:
         self._look = True
         try:
             return self._parts.inbox.handle(arrived)
-        except OperationalError as error:
+        except UnavailableError as error:
             # The disk is full or the file locked: nothing was acknowledged, so all of it is tried again.
-            _log.error("database unavailable", error=type(error.orig).__name__)
+            _log.error("database unavailable", error=str(error))
             for event in arrived:
                 self._parts.events.put(event)
             self._stopping.wait(TICK_SECONDS)
@@ -176,15 +186,27 @@ class Dispatcher:
                 if self._ask_all:
                     pools.want_all_inventories(conn)
                 if self.connected:
-                    self._more = assign_queued(conn, self._parts.sealer, now) >= BATCH
+                    unsettled = self._unsettled(conn, now)
+                    self._more = assign_queued(conn, self._parts.sealer, now, unsettled) >= BATCH
                     answers = answers + self._due(conn, now)
             self._look = self._more
             self._ask_all = False
         self._outbox.extend(answers)
         self._publish()
 
+    def _unsettled(self, conn: sa.Connection, now: float) -> set[str]:
+        """Return the pools that get nothing yet, because this process hasn't heard what their operators hold."""
+        if self._first_heard_at is None:
+            self._first_heard_at = now
+        if now - self._first_heard_at > SETTLE_SECONDS:
+            return set()
+        return self._parts.desk.inventories.unheard(conn)
+
     def _check_time(self, conn: sa.Connection, now: float) -> None:
         rules = self._parts.rules
+        if abs(now - self._noted_at) >= TIME_NOTE_SECONDS:
+            pools.note_time(conn, now)
+            self._noted_at = now
         # The clock was set, the machine slept or this thread stood still: as after a start, launchers may renew first.
         if abs(now - self._checked_at) > rules.lost_grace / 2:
             self._serving_since = now

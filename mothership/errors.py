@@ -8,6 +8,7 @@ MothershipError             a sentence fit for the person who asked; never holds
 ├── ClashError              it exists already, or is closed (409)
 ├── TooEarlyError           ask again in a moment (425)
 ├── TooLargeError           a body beyond its limit (413)
+├── UnavailableError        the disk is full, or the database can't be used for another reason (503)
 └── SetupError              files, flags or versions on this machine are not usable
 """
 
@@ -58,6 +59,12 @@ class TooLargeError(MothershipError):
     """The body is larger than its limit."""
 
     status = 413
+
+
+class UnavailableError(MothershipError):
+    """Nothing was stored and nothing is lost: the request, repeated later, succeeds."""
+
+    status = 503
 
 
 class SetupError(MothershipError):

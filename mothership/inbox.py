@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from mothership.broker_link import Arrived
 from mothership.clock import Clock
 from mothership.counters import Counters
 from mothership.desk import Desk
+from mothership.errors import UnavailableError
 from mothership.outgoing import Outgoing
 from mothership.storage.database import Database
 from protocol.messages import FROM_WORKER, Message, MessageError, parse
@@ -32,12 +32,12 @@ class Inbox:
     def handle(self, arrived: Sequence[Arrived]) -> list[Outgoing]:
         """Apply a batch and acknowledge it; return the answers.
 
-        Raises OperationalError, with nothing acknowledged, while the database can't be written.
+        Raises `UnavailableError`, with nothing acknowledged, while the database can't be written.
         """
         batch = [item for event in arrived if (item := self._parse(event)) is not None]
         try:
             answers = self._apply(batch)
-        except OperationalError:
+        except UnavailableError:
             raise
         except Exception:  # noqa: BLE001 - any fault of one message must not take the others with it
             _log.exception("batch failed, messages are tried one by one")
@@ -59,7 +59,7 @@ class Inbox:
         for topic, message in batch:
             try:
                 answers += self._apply([(topic, message)])
-            except OperationalError:
+            except UnavailableError:
                 raise
             except Exception:  # noqa: BLE001 - a message that can't be handled must not come again for ever
                 _log.exception("message failed", type=message.type, worker=topic.worker)

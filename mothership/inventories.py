@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from mothership.adoption import take_over
 from mothership.decisions.inventory import observe
-from mothership.decisions.states import Rules
+from mothership.decisions.recovery import Found
+from mothership.decisions.states import STAGE, Rules
 from mothership.outgoing import Outgoing
-from mothership.storage import runs, workers
+from mothership.storage import pools, runs, workers
 from mothership.storage.workers import WorkerKey
 from protocol.messages import Inventory, InventoryWorker, Message, RunCanceled, RunReleased, Unregistered
 from protocol.runs import Phase
@@ -33,6 +35,7 @@ class Inventories:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._parts: dict[tuple[str, str], _Parts] = {}
+        self._heard: set[tuple[str, str]] = set()
 
     def compare(self, conn: sa.Connection, pool: str, message: Inventory, now: float) -> list[Outgoing]:
         """Bring the workers of one part in line; return what strangers among them are told."""
@@ -46,6 +49,8 @@ class Inventories:
             else:
                 workers.touch(conn, key, now)
                 workers.count_assignments(conn, [(key, seen.assignment)])
+                if seen.draining is not None and seen.drained is not None:
+                    workers.show_state(conn, key, draining=seen.draining, drained=seen.drained)
             answers += self._compare_worker(conn, pool, message.pool_uid, seen, now)
         return answers
 
@@ -62,11 +67,19 @@ class Inventories:
         if len(parts.got) < message.parts:
             return []
         del self._parts[source]
+        self._heard.add(source)
         return [
             worker.key
             for worker in workers.registered_of(conn, pool, message.pool_uid)
             if worker.key not in parts.workers and worker.seen_at < now - SETTLE_SECONDS
         ]
+
+    def unheard(self, conn: sa.Connection) -> set[str]:
+        """Return the pools of which an operator that should be there hasn't sent an inventory to this process yet.
+
+        Until then their runs may be at work without being stored here.
+        """
+        return {pool for pool, uid in pools.online(conn) if (pool, uid) not in self._heard}
 
     def _compare_worker(
         self, conn: sa.Connection, pool: str, pool_uid: str, seen: InventoryWorker, now: float
@@ -78,6 +91,8 @@ class Inventories:
         if seen.run is None or seen.sequence is None or (seen.run, seen.sequence) in known:
             return []
         old = runs.load_case(conn, seen.run, seen.sequence)
+        if old is None:
+            old = take_over(conn, _found(pool, pool_uid, seen, seen.run, seen.sequence), now)
         if old is not None and (old.attempt.pool, old.attempt.worker_uid) == (pool, seen.worker_uid):
             runs.save(conn, old, observe(old, seen, now, self._rules), now)
             return []
@@ -85,10 +100,24 @@ class Inventories:
         return [Outgoing(pool, seen.worker, answer)] if answer else []
 
 
+def _found(pool: str, pool_uid: str, seen: InventoryWorker, run: str, sequence: int) -> Found:
+    return Found(
+        run=run,
+        sequence=sequence,
+        pool=pool,
+        pool_uid=pool_uid,
+        worker=seen.worker,
+        worker_uid=seen.worker_uid,
+        assignment=seen.assignment,
+        pod_uid=seen.pod_uid,
+    )
+
+
 def _let_go(pool_uid: str, seen: InventoryWorker, run: str, sequence: int) -> Message | None:
     """Return what makes a worker drop an attempt that nobody here knows, as far as it may be dropped."""
+    uids = {"pool_uid": pool_uid, "worker_uid": seen.worker_uid}
     if seen.phase == Phase.FINISHED:
-        return RunReleased(pool_uid=pool_uid, worker_uid=seen.worker_uid, run=run, sequence=sequence)
+        return RunReleased(**uids, run=run, sequence=sequence, stage=STAGE)
     if seen.phase in (Phase.SCHEDULED, Phase.STARTING):
-        return RunCanceled(pool_uid=pool_uid, worker_uid=seen.worker_uid, run=run, sequence=sequence)
+        return RunCanceled(**uids, run=run, sequence=sequence, stage=STAGE)
     return None

@@ -41,6 +41,7 @@ def due_message(due: Due) -> Outgoing | None:
             worker_uid=attempt.worker_uid,
             run=attempt.run,
             sequence=attempt.sequence,
+            stage=attempt.stage,
         )
     else:
         return None

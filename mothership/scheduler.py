@@ -1,5 +1,7 @@
 """Giving queued runs to idle workers, in one transaction for many."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 import structlog
 
@@ -17,9 +19,9 @@ BATCH = 200
 """Assignments in one transaction: sealing takes the time, and the first workers should not wait for the last."""
 
 
-def assign_queued(conn: sa.Connection, sealer: Sealer, now: float) -> int:
-    """Assign what can be assigned now, up to `BATCH` runs of each pool; return how many."""
-    waiting = runs.queued(conn, BATCH)
+def assign_queued(conn: sa.Connection, sealer: Sealer, now: float, unsettled: Collection[str] = ()) -> int:
+    """Assign what can be assigned now, up to `BATCH` runs of each pool but the `unsettled`; return how many."""
+    waiting = [run for run in runs.queued(conn, BATCH) if run.pool not in unsettled]
     if not waiting:
         return 0
     free = workers.idle(conn, {run.pool for run in waiting}, now)

@@ -17,7 +17,7 @@ from mothership.api.application import create_app
 from mothership.api.services import Health, Services
 from mothership.broker_link import BrokerLink, Event, LinkSettings
 from mothership.ca import Authority
-from mothership.clock import Clock, SystemClock, new_ulid
+from mothership.clock import Clock, SteadyClock, new_ulid
 from mothership.counters import Counters
 from mothership.desk import Desk
 from mothership.dispatcher import Dispatcher, Parts
@@ -44,8 +44,8 @@ class Service:
         files = DataFiles(settings.data_dir)
         authority = Authority.load(files)
         self._lock = _take_lock(files)
-        clock = clock or SystemClock()
         self._database = Database(files.database)
+        clock = clock or self._clock()
         counters = Counters()
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._link = BrokerLink(self._link_settings(settings, files), events)
@@ -90,6 +90,10 @@ class Service:
         self._dispatcher.stop(STOP_SECONDS)
         self._database.close()
         os.close(self._lock)
+
+    def _clock(self) -> Clock:
+        with self._database.read() as conn:
+            return SteadyClock(pools.noted_time(conn))
 
     def _link_settings(self, settings: Settings, files: DataFiles) -> LinkSettings:
         certificate, key = files.pair("mqtt-client")

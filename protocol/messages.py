@@ -149,7 +149,10 @@ class Offline(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryWorker:
-    """One Worker of an inventory; run, sequence, phase and pod_uid are None while it is idle."""
+    """One Worker of an inventory; run, sequence, phase and pod_uid are None while it is idle.
+
+    `draining` and `drained` are those of `worker_state`, None when the operator doesn't say.
+    """
 
     worker: str
     worker_uid: str
@@ -158,6 +161,8 @@ class InventoryWorker:
     sequence: int | None = None
     phase: str | None = None
     pod_uid: str | None = None
+    draining: bool | None = None
+    drained: bool | None = None
 
 
 INVENTORY_PART_WORKERS = 200
@@ -207,20 +212,25 @@ class RunScheduled(AttemptMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCanceled(WorkerMessage):
-    """The attempt is closed and was never granted: no Pod is wanted any more."""
+    """The attempt is closed and was never granted: no Pod is wanted any more.
+
+    A Worker that doesn't hold it may still have its Secret, which is named by `stage`, too.
+    """
 
     type: ClassVar[str] = "run_canceled"
     run: str
     sequence: int
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReleased(WorkerMessage):
-    """The result is stored: the Worker may go IDLE."""
+    """The attempt is closed and what is to be known of it is stored: the Worker may go IDLE."""
 
     type: ClassVar[str] = "run_released"
     run: str
     sequence: int
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

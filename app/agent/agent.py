@@ -4,7 +4,7 @@ Start and stop are called by the composition root. It decides nothing: `engine` 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -23,6 +23,7 @@ from app.agent.schema import SchemaCheck
 from app.agent.session import Connect, Session
 from app.agent.sidecars import NativeSidecars
 from app.agent.sweep import sweep_revisions
+from app.agent.verdict_watch import VerdictWatch
 from app.agent.worker_state import WorkerView, parse_worker
 from app.agent.workqueue import WorkQueue
 from app.cluster.client import KubernetesApi
@@ -35,6 +36,9 @@ _log = structlog.get_logger(__name__)
 
 GATHERING = 0.05
 """Seconds that changes of a pool's Workers are gathered: each look at the pool costs a live read of it."""
+
+VERDICT_LOOK = 5.0
+"""Seconds between two looks at whether every claimed run gets its verdict."""
 
 STOP_SHARE = 0.4
 """Part of the stop's time that work under way may take; the rest is for goodbyes to the broker."""
@@ -78,6 +82,7 @@ class Agent:
         self._schema, self._schema_known = SchemaCheck(api), False
         self._sidecars = NativeSidecars(settings.native_sidecars, api.server_version)
         self._revisions = RevisionStore(api, self._sidecars.known)
+        self._verdicts = VerdictWatch(self._cluster, self._roster, settings.graces, self._clock)
         expected = (ApiError,)
         self._pool_queue: WorkQueue[Key] = WorkQueue(
             "pools", lambda key: self._pools.reconcile(key), settings.pool_threads, expected
@@ -168,6 +173,14 @@ class Agent:
         live = all(vital.values())
         return Health(live=live, ready=live and all(needed.values()), checks=checks)
 
+    def counts(self) -> Mapping[str, int]:
+        """Return what was counted since the start, by name."""
+        return self.counters.snapshot()
+
+    def runs_without_verdict(self) -> int:
+        """Return how many attempts have been without a verdict for longer than their grace."""
+        return self._verdicts.overdue
+
     # --- Listener: called from connections' threads, hands over and returns ---
 
     def on_worker_letter(self, session: Session, letter: Letter) -> None:
@@ -240,13 +253,16 @@ class Agent:
         self._queue.start()
         self._pool_queue.start()
         _log.info("agent_started", namespaces=list(self._settings.namespaces), replica=self._settings.replica)
-        next_schema = next_sweep = self._clock.monotonic()
+        next_schema = next_sweep = next_look = self._clock.monotonic()
         while not self._stopping.wait(1.0):
             now = self._last_keep = self._clock.monotonic()
             if now >= next_schema:
                 next_schema = now + self._check_schema()
             if now >= next_version:
                 next_version = now + self._check_version()
+            if now >= next_look:
+                next_look = now + VERDICT_LOOK
+                self._look_for_verdicts()
             if now >= next_sweep:
                 next_sweep = now + self._settings.resync
                 self._sweep()
@@ -272,10 +288,17 @@ class Agent:
         known = self._sidecars.known() is not None
         return self._settings.version_check if known else self._settings.broken_version_check
 
+    def _look_for_verdicts(self) -> None:
+        try:
+            self._verdicts.look()
+        except Exception as error:  # noqa: BLE001 - the keeper must live
+            _log.warning("verdict_watch_failed", error=str(error))
+
     def _sweep(self) -> None:
         self._resync()
         try:
-            sweep_revisions(self._cluster, self._revisions, self._settings.namespaces, self._clock)
+            gone = sweep_revisions(self._cluster, self._revisions, self._settings.namespaces, self._clock)
+            self.counters.add("orphans_swept_ControllerRevision", gone)
         except Exception as error:  # noqa: BLE001 - the keeper must live; the next sweep does the rest
             _log.warning("sweep_failed", error=str(error))
 

@@ -63,6 +63,23 @@ def delete_unclaimed_secret(
             delete_run_secret(api, namespace, name, found["uid"])
 
 
+def sweep_run_secret(api: Api, namespace: str, worker_ulid: str, run: str, stage: str, sequence: int) -> bool:
+    """Delete the Secret of an attempt that nobody holds; return whether there was one.
+
+    Only the mothership's word that the attempt is closed allows it. What has its name and not its labels is let be.
+    """
+    wanted = {words.RUN_LABEL: run, words.WORKER_LABEL: worker_ulid, words.SEQUENCE_LABEL: str(sequence)}
+    try:
+        found = api.get(SECRETS, namespace, attempt_name(run, stage, sequence))["metadata"]
+    except NotFound:
+        return False
+    labels = found.get("labels") or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    delete_run_secret(api, namespace, found["name"], found["uid"])
+    return True
+
+
 def remove_verdict_finalizer(api: Api, pod: PodView) -> None:
     """Take our finalizer off a Pod whose verdict is stored; raise Conflict when the Pod has changed."""
     rest = [each for each in pod.finalizers if each != words.VERDICT_FINALIZER]

@@ -28,9 +28,11 @@ from app.agent.decisions import (
 )
 from app.agent.inbox import Inbox, Letter
 from app.agent.keeping import Keeping
+from app.agent.live import LivePods, Shown
 from app.agent.mail import Mail, Setting
 from app.agent.memory import Memory
-from app.agent.pod_state import PodView, parse_pod
+from app.agent.orphans import Orphans
+from app.agent.pod_state import PodView
 from app.agent.pool_state import PoolView
 from app.agent.reader import LetterReader
 from app.agent.refusals import Denial, Refusals
@@ -48,7 +50,7 @@ from app.cluster.errors import (
     Unauthorized,
     Unavailable,
 )
-from app.cluster.resources import PODS, SECRETS
+from app.cluster.resources import SECRETS
 from app.logs import redact_text
 from protocol.runs import Outcome, Phase, Reason, Result
 
@@ -113,6 +115,8 @@ class Engine:
         self._status = StatusWriter(cluster, roster, clock)
         self._mail = Mail(cluster, self._status, revisions, clock, counters)
         self._keeping = Keeping(cluster, roster, clock)
+        self._live = LivePods(cluster, roster)
+        self._orphans = Orphans(cluster, roster, counters)
         self._refusals = Refusals(cluster, revisions, settings.graces)
         self._memories: dict[Key, Memory] = {}
         self._reader = LetterReader(counters)
@@ -229,7 +233,7 @@ class Engine:
             case progress.Advance():
                 return self._advance_to(worker, run, step), None
             case progress.Finish():
-                return self._finish(worker, case, step.outcome, step.pod_uid), None
+                return self._conclude(worker, run, step, case)
             case progress.LookLive():
                 return self._look_live(worker, run, case)
             case progress.TryCreate():
@@ -247,15 +251,23 @@ class Engine:
             self._event(worker, worker_events.run_started(run, pod.node if pod else ""))
         return worker
 
+    def _conclude(
+        self, worker: WorkerView, run: Attempt, step: progress.Finish, case: Case
+    ) -> tuple[WorkerView, float | None]:
+        """Store a verdict, after a look at the Pod itself where time alone speaks for it."""
+        if not step.look_first:
+            return self._finish(worker, case, step.outcome, step.pod_uid), None
+        match self._live.show(worker, run, step.pod_uid):
+            case Shown.GONE:
+                return self._finish(worker, case, verdict.vanished(step.pod_uid), step.pod_uid), None
+            case Shown.NEWER:
+                return worker, 0.0
+            case Shown.AS_KNOWN:
+                return self._finish(worker, case, step.outcome, step.pod_uid), None
+
     def _look_live(self, worker: WorkerView, run: Attempt, case: Case) -> tuple[WorkerView, float | None]:
         """`lost` is recorded on the API server's own word alone: a watch cache may simply be late."""
-        try:
-            found = self._cluster.api.get(PODS, worker.namespace, run.pod_name)
-        except NotFound:
-            found = None
-        if found is not None and found["metadata"]["uid"] == run.pod_uid:
-            self._roster.note_pod(found, exists=True)
-            self._cluster.pods.remember(found)
+        if self._live.show(worker, run, run.pod_uid) is not Shown.GONE:
             return worker, LOOK_AGAIN
         return self._finish(worker, case, verdict.vanished(run.pod_uid), run.pod_uid), None
 
@@ -265,6 +277,8 @@ class Engine:
         left = case.memory.next_look - self._clock.monotonic()
         if left > 0 and held > self._graces.run_pod * 1.5:
             return worker, left
+        if self._live.finds(worker, run):
+            return worker, 0.0
         denial = self._refusals.judge(worker, run, held)
         if denial is None and worker.deleting and held >= DELETED_WAIT:
             # With the garbage collector's finalizer on it, Metacontroller makes no Pod for this Worker any more.
@@ -289,9 +303,7 @@ class Engine:
             self._cluster.api.get(SECRETS, worker.namespace, run.secret_name)
         except NotFound:
             text = f"the run's Secret {run.secret_name} is gone: the Pod can't start"
-            return self._finish(
-                worker, case, Outcome(Result.FAILED, Reason.CONFIG_ERROR, text), run.pod_uid
-            ), None
+            return self._finish(worker, case, Outcome(Result.FAILED, Reason.REFUSED, text), run.pod_uid), None
         case.memory.next_look = self._clock.monotonic() + progress.START_LOOK
         return worker, progress.START_LOOK
 
@@ -429,15 +441,11 @@ class Engine:
     def _without_worker(self, key: Key) -> float | None:
         """Let go of the Pods of a Worker that somebody removed by force; its runs' end is nobody's to record."""
         self._memories.pop(key, None)
-        names = self._roster.pods(key)
-        if not names or self._status.live(key) is not None:
-            return None if not names else 0.0
-        for name in names:
-            found = self._cluster.pods.get(key[0], name)
-            pod = parse_pod(found) if found is not None else None
-            if pod is not None and pod.guarded and (pod.terminal or pod.deleting):
-                effects.delete_run_secret(self._cluster.api, key[0], name, "")
-                self._let_go(pod)
+        if not self._roster.pods(key):
+            return None
+        if self._status.live(key) is not None:
+            return 0.0
+        self._orphans.sweep(key)
         return None
 
     def _event(self, worker: WorkerView, event: worker_events.EventText) -> None:

@@ -91,7 +91,10 @@ class Mail:
             effects.delete_unclaimed_secret(self._cluster.api, namespace, worker_ulid, pool_ulid, message)
             unknown = claim.Reject(Rejection.UNKNOWN, "there is no such worker", record=False)
             reject(session, worker_ulid, message, unknown)
-        elif isinstance(message, Registered | Drain | RunReleased | RunCanceled):
+            return
+        if isinstance(message, RunCanceled | RunReleased):
+            self._sweep_secret(session.pool_key[0], worker_ulid, message)
+        if isinstance(message, Registered | Drain | RunReleased | RunCanceled):
             unregister = Unregister(worker_uid=message.worker_uid, pool_uid=session.pool_uid)
             session.publish(worker_ulid, f"unregister:{message.worker_uid}", unregister)
 
@@ -185,7 +188,7 @@ class Mail:
     def _released(self, worker: WorkerView, message: RunReleased, setting: Setting) -> WorkerView:
         run = worker.run
         if run is None or not released.releases(worker, message):
-            return worker
+            return self._over(worker, message)
         if setting.memory.secret_gone != run.key:
             # The mothership closed it before it heard of the verdict: afterwards nobody knows the Secret's name.
             effects.delete_run_secret(self._cluster.api, worker.namespace, run.secret_name, run.secret_uid)
@@ -196,9 +199,23 @@ class Mail:
 
     def _canceled(self, worker: WorkerView, message: RunCanceled, setting: Setting) -> WorkerView:
         if worker.run is None or not released.cancels(worker, message):
-            return worker
+            return self._over(worker, message)
         pod = progress.pod_of(worker.run, self._status.pods(worker))
         return setting.finish(worker, verdict.canceled(), pod.uid if pod else None)
+
+    def _over(self, worker: WorkerView, message: RunCanceled | RunReleased) -> WorkerView:
+        """Clear up after an attempt that is closed and that this Worker doesn't hold: its claim may have been cut."""
+        if released.holds_nothing_of(worker, message):
+            self._sweep_secret(worker.namespace, worker.ulid, message)
+        return worker
+
+    def _sweep_secret(self, namespace: str, worker_ulid: str, message: RunCanceled | RunReleased) -> None:
+        run, stage, sequence = message.run, message.stage, message.sequence
+        if stage and effects.sweep_run_secret(
+            self._cluster.api, namespace, worker_ulid, run, stage, sequence
+        ):
+            self._counters.add("orphans_swept_Secret")
+            _log.warning("orphan_secret_swept", run=run, sequence=sequence)
 
     def _registered(self, worker: WorkerView, message: Registered, setting: Setting) -> WorkerView:
         held = worker.run.key if worker.run else (None, None)

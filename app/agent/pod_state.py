@@ -84,6 +84,7 @@ class PodView:
     active_deadline: int | None = None
     termination_grace: int = 0
     scheduler: str = ""
+    stage: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -173,6 +174,7 @@ def parse_pod(pod: Mapping[str, Any]) -> PodView:
         active_deadline=spec.get("activeDeadlineSeconds"),
         termination_grace=int(spec.get("terminationGracePeriodSeconds") or 0),
         scheduler=spec.get("schedulerName") or "",
+        stage=labels.get(words.STAGE_LABEL, ""),
     )
 
 

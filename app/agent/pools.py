@@ -4,6 +4,7 @@
 session; the old one stays until the new pair proved good.
 """
 
+import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class PoolState:
     admitted: frozenset[str] = frozenset()
     inventory_wanted: bool = False
     next_inventory: float = 0.0
+    unasked_inventory: float | None = None
     ready_epochs: int = 0
     letters: list[Letter] = field(default_factory=list)
 
@@ -338,10 +340,16 @@ class Pools:
 
     def _send_inventory(self, key: Key, state: PoolState) -> float | None:
         session, now = state.current, self._clock.monotonic()
-        if not state.inventory_wanted or session is None or not session.state.ready:
+        if session is None or not session.state.ready:
             return None
+        unasked = state.unasked_inventory
+        if not state.inventory_wanted and unasked is not None and now < unasked:
+            return unasked - now
         if now < state.next_inventory:
             return state.next_inventory - now
+        # Jittered: a thousand pools that connected together must not report together for ever.
+        pause = self._settings.inventory_period * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        state.unasked_inventory = now + pause
         state.inventory_wanted, state.next_inventory = False, now + INVENTORY_PAUSE
         found = (self._cluster.workers.get(key[0], member.name) for member in self._roster.members(key))
         views = [parse_worker(worker) for worker in found if worker is not None]
@@ -354,7 +362,7 @@ class Pools:
         for part in parts:
             session.publish_for_pool(f"inventory:{part.part}", part)
         _log.info("inventory_sent", workers=sum(len(part.workers) for part in parts), parts=len(parts))
-        return None
+        return pause
 
 
 def _source(pool: PoolView, secrets: Mapping[str, KubernetesObject | None]) -> object:

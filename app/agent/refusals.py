@@ -54,11 +54,13 @@ class Refusals:
         """Return the verdict when the Pod can't come, None when it still may."""
         revision = self._revisions.get(worker.namespace, run.settings)
         if revision is None:
+            # Not ConfigError, which would end the run: nothing of it ever started, so it is scheduled again, and the
+            # next claim makes what is missing.
             text = f"the settings revision {run.settings} of this run is gone: its Pod can't be built"
-            return Denial(Outcome(Result.FAILED, Reason.CONFIG_ERROR, text))
+            return Denial(Outcome(Result.FAILED, Reason.REFUSED, text))
         if not self._has_secret(worker, run):
             text = f"the run's Secret {run.secret_name} is gone: the run never started"
-            return Denial(Outcome(Result.FAILED, Reason.CONFIG_ERROR, text))
+            return Denial(Outcome(Result.FAILED, Reason.REFUSED, text))
         try:
             body = self._cluster.run_pod_of(
                 self._cluster.api.get(WORKERS, worker.namespace, worker.name), revision

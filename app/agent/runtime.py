@@ -26,6 +26,7 @@ class AgentSettings:
     `replica` names this process to the mothership, `namespaces` empty means all of them, `threads` work on Workers
     (each may hold one connection to the API server), `tags` are sent as metadata of every Worker. `native_sidecars`
     says whether run Pods may have them; None: as the API server's version says, which is read every `version_check`.
+    Every `inventory_period`, give or take a fifth, the mothership is told unasked what each pool's Workers hold.
     """
 
     replica: str
@@ -35,6 +36,7 @@ class AgentSettings:
     pool_threads: int = 2
     tags: Mapping[str, str] = field(default_factory=dict)
     resync: float = 300.0
+    inventory_period: float = 300.0
     credentials_check: float = 60.0
     broken_credentials_check: float = 30.0
     schema_check: float = 60.0

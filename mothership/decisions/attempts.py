@@ -6,6 +6,7 @@ transaction, in which the run moves on: that is what the start claim relies on.
 
 from dataclasses import dataclass, replace
 
+from mothership.decisions.recovery import proves_start
 from mothership.decisions.states import (
     STAGE,
     Attempt,
@@ -128,10 +129,9 @@ def _proves_end(outcome: Outcome) -> bool:
 
 
 def _finish_unstarted(case: Case, outcome: Outcome, now: float, rules: Rules) -> Case:
-    # `succeeded` without a grant happens when this database came back from a backup: the work was done, so it is
-    # never done again.
+    # A start without a grant happens when this database came back from a backup: what was begun is never begun again.
     repeats = outcome.result is Result.FAILED and outcome.reason in REPEATING_FAILURES
-    if outcome.result is Result.SUCCEEDED or repeats:
+    if proves_start(outcome) or repeats:
         return _conclude(case, outcome, Notice.RELEASED, now)
     return queue_again(case, outcome, Notice.RELEASED, now, rules, counted=True)
 
@@ -182,13 +182,16 @@ def cancel_queued(run: Run) -> tuple[Run, tuple[str, ...]]:
 
 
 def worker_gone(case: Case, now: float, rules: Rules) -> Case:
-    """Part with a worker that is no more: what never started is queued again, the rest is for its lease."""
+    """Part with a worker that is no more: what never started is queued again, the rest is for its lease.
+
+    Its operator is told, for a Secret of the attempt may be left; it answers for workers that don't exist, too.
+    """
     if case.attempt.is_closed:
         return told(case)
     if case.attempt.granted:
         return case
     outcome = Outcome(Result.CANCELED, Reason.CANCELED, f"worker {case.attempt.worker} is gone")
-    return queue_again(case, outcome, None, now, rules, counted=False)
+    return queue_again(case, outcome, Notice.RELEASED, now, rules, counted=False)
 
 
 def queue_again(
@@ -209,8 +212,11 @@ def queue_again(
 
 
 def conclude_lease(case: Case, now: float) -> Case:
-    """Close a granted attempt whose lease is over, with what is known of it."""
-    return _conclude(case, judge(case.attempt), Notice.RELEASED if case.attempt.worker_outcome else None, now)
+    """Close a granted attempt whose lease is over, with what is known of it.
+
+    Its worker is told although it has said nothing: it may be gone, and then its operator clears up after it.
+    """
+    return _conclude(case, judge(case.attempt), Notice.RELEASED, now)
 
 
 def lease_is_over(attempt: Attempt, now: float, rules: Rules) -> bool:

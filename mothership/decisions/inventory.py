@@ -1,6 +1,7 @@
 """The comparison of an attempt with what the operator says its worker holds."""
 
 from mothership.decisions.attempts import accept, bind_pod, queue_again, release, remind, told
+from mothership.decisions.recovery import started
 from mothership.decisions.states import Case, Rules
 from protocol.messages import InventoryWorker
 from protocol.runs import Outcome, Phase, Reason, Result
@@ -31,6 +32,8 @@ def observe(case: Case, seen: InventoryWorker, now: float, rules: Rules) -> Case
 
 def _observe_held(case: Case, seen: InventoryWorker, now: float) -> Case:
     if not case.attempt.is_closed:
+        if seen.phase == Phase.RUNNING and seen.pod_uid:
+            case = started(case, seen.pod_uid, now)
         return bind_pod(case, seen.pod_uid, now) if seen.pod_uid else accept(case, now)
     if seen.phase == Phase.FINISHED:
         return release(case, now)

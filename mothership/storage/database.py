@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mothership.errors import SetupError
+from mothership.errors import SetupError, UnavailableError
 from mothership.storage.migrations import OLDEST, migrate
 from mothership.storage.tables import SCHEMA_VERSION, metadata
 
@@ -40,14 +40,17 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Give a consistent view for reading."""
-        with self._engine.connect() as connection, connection.begin():
+        """Give a consistent view for reading. Raises `UnavailableError` when the file can't be read."""
+        with _availability(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self, *, durable: bool = False) -> Iterator[sa.Connection]:
-        """Give a transaction that reads and writes; it commits unless an exception leaves the block."""
-        with self._writing, self._engine.connect() as connection:
+        """Give a transaction that reads and writes; it commits unless an exception leaves the block.
+
+        Raises `UnavailableError`, with nothing stored, when the file can't be read or written.
+        """
+        with _availability(), self._writing, self._engine.connect() as connection:
             connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
             if durable:
                 _set_synchronous(connection, "FULL")
@@ -73,6 +76,22 @@ class Database:
                 migrate(connection, version)
             metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _availability() -> Iterator[None]:
+    """Turn what says that the database can't be used now (full, locked, I/O error, damaged) into one type.
+
+    Errors that a statement or its values are to blame for pass through: they would come again.
+    """
+    try:
+        yield
+    except (sa.exc.IntegrityError, sa.exc.DataError, sa.exc.ProgrammingError):
+        raise
+    except sa.exc.DBAPIError as error:
+        raise UnavailableError(f"the database can't be used: {error.orig}") from error
+    except sa.exc.TimeoutError as error:
+        raise UnavailableError("the database is busy") from error
 
 
 def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection

@@ -103,6 +103,24 @@ def take_inventory_requests(conn: sa.Connection, now: float) -> list[tuple[str, 
     return found
 
 
+def online(conn: sa.Connection) -> list[tuple[str, str]]:
+    """Return (pool, pool UID) of the operators that should be there."""
+    statement = sa.select(connections.c.pool, connections.c.pool_uid).where(connections.c.online.is_(True))
+    return [(row.pool, row.pool_uid) for row in conn.execute(statement)]
+
+
+def note_time(conn: sa.Connection, now: float) -> None:
+    """Keep the time that this mothership has reached."""
+    statement = insert(meta).values(name="time", value=str(now))
+    conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": str(now)}))
+
+
+def noted_time(conn: sa.Connection) -> float:
+    """Return the time that the last process reached, 0 when none ever ran."""
+    value = conn.execute(sa.select(meta.c.value).where(meta.c.name == "time")).scalar()
+    return 0.0 if value is None else float(value)
+
+
 def remembered(conn: sa.Connection, name: str, value: str) -> str:
     """Return what is stored under `name`, storing `value` first when there is nothing."""
     conn.execute(insert(meta).values(name=name, value=value).on_conflict_do_nothing())

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from app.agent.decisions.outbox import drain_state
 from app.agent.worker_state import WorkerView
 from protocol.messages import INVENTORY_PART_WORKERS, Inventory, InventoryWorker
 
@@ -34,7 +35,7 @@ def parts(
 
 
 def _line(worker: WorkerView) -> InventoryWorker:
-    run = worker.run
+    run, (draining, drained) = worker.run, drain_state(worker)
     return InventoryWorker(
         worker=worker.ulid,
         worker_uid=worker.uid,
@@ -43,4 +44,6 @@ def _line(worker: WorkerView) -> InventoryWorker:
         sequence=run.sequence if run else None,
         phase=run.phase.value if run else None,
         pod_uid=run.pod_uid if run else None,
+        draining=draining,
+        drained=drained,
     )

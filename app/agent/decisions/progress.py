@@ -13,7 +13,7 @@ from app.agent.decisions import starting, verdict
 from app.agent.decisions.graces import DEFAULTS, Graces
 from app.agent.pod_state import Container, PodView
 from app.agent.worker_state import Attempt
-from protocol.runs import Outcome, Phase
+from protocol.runs import Outcome, Phase, Result
 
 START_LOOK = 30.0
 """Seconds that a Pod may wait for its first container before the agent looks whether its Secret is there."""
@@ -64,10 +64,15 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Record the verdict."""
+    """Record the verdict.
+
+    `look_first`: only time speaks for it, or it says `lost`; a watch that stands still must not make a verdict, so
+    the API server itself has to show the Pod just as it was judged.
+    """
 
     outcome: Outcome
     pod_uid: str | None
+    look_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +155,22 @@ def _without_pod(attempt: Attempt, held: float, graces: Graces) -> Step:
 
 
 def _finish(seen: Situation, pod: PodView, held: float, graces: Graces) -> Finish | None:
-    patience = _patience(seen, pod, graces)
-    if patience is None or held < patience:
+    limit = patience(seen, pod, graces)
+    if limit is None or held < limit:
         return None
+    outcome = _outcome(seen, pod)
+    return Finish(outcome, pod.uid, seen.kind is not Kind.ENDED or outcome.result is Result.LOST)
+
+
+def _outcome(seen: Situation, pod: PodView) -> Outcome:
     if seen.problem is not None:
-        return Finish(seen.problem.outcome, pod.uid)
+        return seen.problem.outcome
     if seen.kind is Kind.DELETED:
-        return Finish(verdict.node_lost(pod) if pod.started else verdict.deleted(pod), pod.uid)
-    return Finish(verdict.judge(pod), pod.uid)
+        return verdict.node_lost(pod) if pod.started else verdict.deleted(pod)
+    return verdict.judge(pod)
 
 
-def _patience(seen: Situation, pod: PodView, graces: Graces) -> float | None:
+def patience(seen: Situation, pod: PodView, graces: Graces) -> float | None:
     """Return how long the situation may last until it is a verdict, None when it may last."""
     if seen.kind is Kind.ENDED:
         return 0.0
@@ -183,9 +193,9 @@ def _phase(attempt: Attempt, seen: Situation) -> Phase:
 
 
 def _watch(seen: Situation, pod: PodView, held: float, graces: Graces) -> Step:
-    patience = _patience(seen, pod, graces)
-    if patience is not None:
-        return Wait(patience - held)
+    limit = patience(seen, pod, graces)
+    if limit is not None:
+        return Wait(limit - held)
     if seen.kind is Kind.PENDING and not pod.started:
         return LookForSecret() if held >= START_LOOK else Wait(START_LOOK - held)
     return Wait()

@@ -23,6 +23,13 @@ def cancels(worker: WorkerView, message: RunCanceled) -> bool:
     return run is not None and early and run.key == (message.run, message.sequence)
 
 
+def holds_nothing_of(worker: WorkerView, message: RunCanceled | RunReleased) -> bool:
+    """Return whether the Worker positively doesn't hold the attempt: a run that can't be read may be it."""
+    if not worker.understood:
+        return False
+    return worker.run is None or worker.run.key != (message.run, message.sequence)
+
+
 def attempt_is_over(worker: WorkerView, pod: PodView) -> bool:
     """Return whether the attempt that `pod` serves is positively over, as far as this Worker's status tells.
 

@@ -7,7 +7,7 @@ from tests.unit.agent import builders as a
 from tests.unit.agent.conftest import Material
 from tests.unit.agent.world import World
 
-RUNNING = {"init": a.ended("init"), "phase": "Running"}
+RUNNING: dict[str, Any] = {"init": a.ended("init"), "phase": "Running"}
 
 
 def claim(world: World, material: Material, assignment: int = 5) -> int:

@@ -464,12 +464,12 @@ def test_dry_runs_become_rarer(world: World, material: Material) -> None:
 def test_a_claim_whose_secret_is_gone_and_that_never_started_is_closed(
     world: World, material: Material
 ) -> None:
-    """Without the Secret no Pod ever starts."""
+    """Without the Secret no Pod ever starts; a reason that the mothership schedules the run again for."""
     world.up(a.worker_object())
     claim(world, material)
     world.api.remove(SECRETS, a.POD_NAME)
     world.pass_time(6)
-    assert world.status()["run"]["outcome"]["reason"] == "ConfigError"
+    assert world.status()["run"]["outcome"]["reason"] == "Refused"
 
 
 def test_a_secret_in_a_termination_message_does_not_reach_the_status(

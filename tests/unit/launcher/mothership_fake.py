@@ -53,6 +53,12 @@ class Script:
     slow: float = 0.0
     """Seconds that each log call takes."""
 
+    slow_lease: float = 0.0
+    """Seconds that each renewal takes."""
+
+    held: frozenset[str] = frozenset()
+    """Calls that get no answer while they are named here: the connection stands and nothing comes."""
+
 
 class MothershipFake:
     """The server and all that it was told."""
@@ -91,6 +97,9 @@ class MothershipFake:
 
     def answer(self, call: str, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, Json] | None:
         """Return status and body of an answer; None breaks the connection off."""
+        given_up = time.monotonic() + 60
+        while call in self.script.held and time.monotonic() < given_up:
+            time.sleep(0.02)
         with self.lock:
             self.tried[call] += 1
             if call in self.script.down or "*" in self.script.down:
@@ -123,6 +132,7 @@ class MothershipFake:
         return 200, self.script.details
 
     def _lease(self, _: BaseHTTPRequestHandler, __: bytes) -> tuple[int, Json]:
+        time.sleep(self.script.slow_lease)
         with self.lock:
             if self.script.next_token:
                 self.former_token = self.token

@@ -248,7 +248,7 @@ def test_last_part_that_comes_again_is_not_a_whole_inventory(mothership: Any) ->
     mothership.player()
     mothership.clock.move(11)
     assert mothership.deliver(mothership.pool, part(2)) == []
-    assert not mothership.desk._inventories._parts
+    assert not mothership.desk.inventories._parts
 
 
 def test_parts_of_two_replicas_are_not_one_inventory(mothership: Any) -> None:  # noqa: ANN401

@@ -15,6 +15,7 @@ PLACES = {
     "jsonschema": ("protocol/schema.py",),
     "flask": ("app/web/", "app/assembly.py", "mothership/"),
     "sqlalchemy": ("mothership/",),
+    "prometheus_client": ("app/metrics/",),
     "requests": ("launcher/api_client.py", "mothership/client.py"),
     "gunicorn": ("app/serving.py", "mothership/serve.py"),
 }

@@ -1,0 +1,1 @@
+"""What the operator tells Prometheus: a registry of our own, filled at each scrape, and a small server for it."""
