@@ -15,12 +15,13 @@ from app.agent.decisions import draining
 from app.agent.effects import RevisionStore
 from app.agent.engine import Engine
 from app.agent.inbox import Inbox, Letter
+from app.agent.link import Connect
 from app.agent.pod_state import trim_pod, worker_name_of
 from app.agent.pools import Pools
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Events, Key
 from app.agent.schema import SchemaCheck
-from app.agent.session import Connect, Session
+from app.agent.session import Session
 from app.agent.sidecars import NativeSidecars
 from app.agent.sweep import sweep_revisions
 from app.agent.worker_state import WorkerView, parse_worker

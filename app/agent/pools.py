@@ -15,11 +15,12 @@ from app.agent.decisions import inventory, registration
 from app.agent.decisions.history import Rules
 from app.agent.effects import RevisionStore
 from app.agent.inbox import Letter
+from app.agent.link import Connect
 from app.agent.pool_news import Faults, PoolNews, Told
 from app.agent.pool_state import PoolView, parse_pool
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
-from app.agent.session import Connect, Listener, Session
+from app.agent.session import Listener, Session
 from app.agent.worker_state import parse_worker
 from app.cluster.errors import ApiError, Forbidden, NotFound
 from app.cluster.objects import KubernetesObject

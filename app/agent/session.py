@@ -1,47 +1,15 @@
 """One pool's session with the mothership: its credentials, its connection, and what may be published now."""
 
 import threading
-from collections.abc import Callable
 from typing import Protocol
 
-from app.agent.connection import AckToken, ConnectionSettings, ConnectionState, Sink
 from app.agent.credentials import PoolCredentials
 from app.agent.inbox import Letter
+from app.agent.link import AckToken, Connect, ConnectionSettings, ConnectionState
 from app.agent.pool_state import PoolView
 from app.agent.runtime import AgentSettings, Clock, Key, encoded
 from protocol.messages import Message, Offline, Online
 from protocol.topics import Topic, from_worker, pool_subscription
-
-
-class Link(Protocol):
-    """What a session needs of a connection."""
-
-    def start(self) -> None:
-        """Connect, and keep connecting."""
-
-    def stop(self, deadline: float = 5.0) -> bool:
-        """End within the deadline."""
-
-    def publish(self, key: object, topic: str, payload: bytes) -> bool:
-        """Hand a message over."""
-
-    def ack(self, token: AckToken) -> None:
-        """Acknowledge a message."""
-
-    def oldest_unacknowledged(self) -> float:
-        """Return how long the oldest message has waited."""
-
-    @property
-    def state(self) -> ConnectionState:
-        """What can be told right now."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether its thread lives."""
-
-
-Connect = Callable[[ConnectionSettings, Sink], Link]
-"""Makes a connection that is not started yet."""
 
 
 class Listener(Protocol):
