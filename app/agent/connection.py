@@ -153,7 +153,7 @@ class Connection:
             self._judge()
             stood = self._clock() - self._state.since if self._state.ready else 0.0
             self._close(client)
-            if self._stopping is None:
+            if client.version is self._version and self._stopping is None:
                 self._lost(stood)
                 chance = random.random()  # noqa: S311 - jitter
                 pause = self._backoff.pause(self._failures, chance, taken_over=self._state.taken_over)
@@ -249,6 +249,7 @@ class Connection:
 
     def _declined(self, declined: Declined) -> None:
         self._end(f"the broker refused the connection: {declined.reason}")
+        # Tried again at once in the older version: that is an answer, not a failure.
         if declined.version and self._version is Version.MQTT_5:
             self._version = Version.MQTT_3_1_1
             self._log.warning("mqtt_5_refused", note="going on with MQTT 3.1.1", limits=LIMITED)

@@ -99,7 +99,7 @@ class PahoClient:
     """Drives one connection; touched by one thread only."""
 
     def __init__(self, settings: ConnectionSettings, version: Version) -> None:
-        self._settings, self._version = settings, version
+        self._settings, self.version = settings, version
         self._happened: deque[Happening] = deque()
         self._client = _Client(settings, version)
         self._configure()
@@ -107,7 +107,7 @@ class PahoClient:
     def open(self) -> None:
         """Connect; raise OSError when there is no way to the broker, or none that can be trusted."""
         settings = self._settings
-        if self._version is Version.MQTT_5:
+        if self.version is Version.MQTT_5:
             self._client.connect_async(
                 settings.host,
                 settings.port,
@@ -191,16 +191,16 @@ class PahoClient:
         if not settings.will_topic:
             return
         will = None
-        if self._version is Version.MQTT_5:
+        if self.version is Version.MQTT_5:
             will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
             will.WillDelayInterval = settings.will_delay
         client.will_set(settings.will_topic, settings.will_payload, qos=QOS, properties=will)
 
     def _check(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            text = self._client.fault or f"the connection broke: {code.name}"
-            if code == MQTTErrorCode.MQTT_ERR_CONN_LOST and not self._client.fault:
-                text = "the broker closed the connection"
+            gone = code in (MQTTErrorCode.MQTT_ERR_CONN_LOST, MQTTErrorCode.MQTT_ERR_NO_CONN)
+            text = "the broker closed the connection" if gone else f"the connection broke: {code.name}"
+            text = self._client.fault or text
             self._happened.append(Ended(text, by_broker=True))
 
     # paho's callbacks: each puts one thing into the queue
@@ -278,6 +278,17 @@ class _Client(Client):
             raise
         self._heard = self._heard or bool(data)
         return data
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        try:
+            return int(super()._sock_send(buf))
+        except BlockingIOError:
+            raise
+        except OSError:
+            # The broker's last word may still be there to be read, and says more than a broken pipe.
+            with contextlib.suppress(OSError):
+                self._sock_recv(1)
+            raise
 
 
 def _connect_properties(settings: ConnectionSettings) -> Properties:
