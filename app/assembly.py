@@ -138,6 +138,7 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
         tags=worker_tags(os.environ),
         graces=graces_of(settings),
         native_sidecars=settings.native_sidecars,
+        publish_rate=settings.mqtt_publish_rate,
     )
     connections = chosen.threads + chosen.pool_threads + SPARE_CONNECTIONS
     api = KubernetesApi.connect(settings.kubeconfig or None, pool_size=connections)

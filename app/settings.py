@@ -117,6 +117,19 @@ def parse_automatic(text: str) -> bool | None:
     return text.lower() in _TRUE
 
 
+def parse_rate(text: str) -> float | None:
+    """Parse a number of messages a second, 0 for no limit, or ``auto`` (None) for what suits the broker."""
+    if text.lower() == "auto":
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < float("inf"):
+        raise ValueError("expected auto, or a number of messages a second")
+    return rate
+
+
 def _one_of(text: str, *choices: str) -> str:
     if text.lower() not in choices:
         raise ValueError(f"expected one of {', '.join(choices)}")
@@ -212,6 +225,11 @@ class Settings:
         "auto",
         parse_automatic,
         "whether additionalSidecarContainers become native sidecars: true, false, or auto: from Kubernetes 1.29 on",
+    )
+    mqtt_publish_rate: float | None = _option(
+        "auto",
+        parse_rate,
+        "messages a second on one pool's connection at most; 0: no limit, auto: 100 for AWS IoT Core, else no limit",
     )
     hooks_only: bool = _option(
         "false",

@@ -196,6 +196,9 @@ DEREGISTRATION_UNCONFIRMED_EVENT: Final = "DeregistrationUnconfirmed"
 SETTING_IGNORED_EVENT: Final = "SettingIgnored"
 """Warning on a pool: a field of its spec has no effect on this pool."""
 
+PUBLISH_REFUSED_EVENT: Final = "PublishRefused"
+"""Warning on a pool: the broker doesn't let it publish to a topic of its own."""
+
 WORKER_DRAINING_EVENT: Final = "WorkerDraining"
 """Normal, on a Worker: it takes no more runs."""
 

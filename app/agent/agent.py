@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 import structlog
 
 from app import vocabulary as words
+from app.agent.alarm import MailAlarm
 from app.agent.connection import Connection
 from app.agent.decisions import draining
 from app.agent.effects import RevisionStore
 from app.agent.engine import Engine
 from app.agent.inbox import Inbox, Letter
+from app.agent.link import Connect
 from app.agent.pod_state import trim_pod, worker_name_of
 from app.agent.pools import Pools
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Events, Key
 from app.agent.schema import SchemaCheck
-from app.agent.session import Connect, Session
+from app.agent.session import Session
 from app.agent.sidecars import NativeSidecars
 from app.agent.sweep import sweep_revisions
 from app.agent.verdict_watch import VerdictWatch
@@ -71,6 +73,7 @@ class Agent:
         self._settings, self._clock = settings, clock or Clock()
         self.counters = Counters()
         self._roster, self._inbox = Roster(), Inbox()
+        self._mail_alarm = MailAlarm(self._inbox)
         spaces = settings.namespaces
         self._pool_cache = Informer(api, WORKERPOOLS, spaces, "", self._pool_changed)
         self._worker_cache = Informer(api, WORKERS, spaces, "", self._worker_changed)
@@ -136,7 +139,9 @@ class Agent:
             queue.stop(deadline * STOP_SHARE) if queue.alive else True
             for queue in (self._pool_queue, self._queue)
         ]
-        stops = [each.stop for each in self._pools.sessions()] + [each.stop for each in self._informers]
+        stops: list[Callable[[float], bool]] = [each.stop for each in self._pools.trials()]
+        stops += [each.stop for each in self._pools.sessions()]
+        stops += [each.stop for each in self._informers]
         ended.extend(stop(max(end - self._clock.monotonic(), 0.1)) for stop in stops)
         return all(ended)
 
@@ -164,6 +169,7 @@ class Agent:
         checks = {name: "ok" if good else "failing" for name, good in {**vital, **needed}.items()}
         checks["oldest_work_seconds"] = f"{lag:.1f}"
         checks["silent_seconds"] = f"{silent:.1f}"
+        checks["oldest_message_seconds"] = f"{self._inbox.oldest(self._clock.monotonic()):.1f}"
         if self._schema.fault:
             checks["schema"] = self._schema.fault
         if self._sidecars.known() is None:
@@ -256,6 +262,7 @@ class Agent:
         next_schema = next_sweep = next_look = self._clock.monotonic()
         while not self._stopping.wait(1.0):
             now = self._last_keep = self._clock.monotonic()
+            self._mail_alarm.look(now)
             if now >= next_schema:
                 next_schema = now + self._check_schema()
             if now >= next_version:

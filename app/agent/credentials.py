@@ -27,6 +27,7 @@ NO_TOKEN = "cannot retrieve workerpool token: "  # noqa: S105 - a message
 """What every fault of the Secret itself is reported as."""
 
 DEFAULT_BROKER_PORT = 8883
+_NOT_IN_A_LEVEL = frozenset("/+#\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class PoolCredentials:
     token: PoolToken
     host: str
     port: int
+    valid_from: dt.datetime
     expires_at: dt.datetime
     fingerprint: str
     opening_key: OpeningKey = field(repr=False)
@@ -44,6 +46,20 @@ class PoolCredentials:
     def expired(self, now: dt.datetime) -> bool:
         """Return whether the certificate has run out."""
         return now >= self.expires_at
+
+    def clock_hint(self, now: dt.datetime) -> str:
+        """Return what the certificate's dates have to do with a refused connection, empty: nothing.
+
+        A certificate from the future is no fault in itself: the broker judges it, by its own clock.
+        """
+        if now < self.valid_from:
+            return (
+                f"the token's certificate is not yet valid: it begins at {_written(self.valid_from)}, and the operator's "
+                f"clock says {_written(now)}: check the clocks of operator, mothership and broker"
+            )
+        if self.expired(now):
+            return f"the token's certificate expired at {_written(self.expires_at)}: reset the pool to get a new token"
+        return ""
 
     def tls_context(self) -> ssl.SSLContext:
         """Return the context of a mutual TLS connection to the broker; the server's name is always checked."""
@@ -102,17 +118,32 @@ def _assemble(token: PoolToken, key: bytes, now: dt.datetime) -> PoolCredentials
             "privateKey does not belong to the token's certificate: use the key that the pool's CSR was made with"
         )
     if now >= certificate.not_valid_after_utc:
-        when = certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+        when = _written(certificate.not_valid_after_utc)
         raise CredentialsError(
             f"the token's certificate expired at {when}: reset the pool to get a new token"
         )
+    if set(token.topic_namespace) & _NOT_IN_A_LEVEL:
+        raise CredentialsError("the token's topicNamespace must be one level of a topic, without / + and #")
     host, port = _broker(token.broker_endpoint)
     try:
         opening = OpeningKey(key)
     except SealError as error:
         raise CredentialsError(str(error)) from None
     digest = sha256(token.encode().encode() + b"\0" + key).hexdigest()
-    return PoolCredentials(token, host, port, certificate.not_valid_after_utc, digest, opening, key)
+    return PoolCredentials(
+        token=token,
+        host=host,
+        port=port,
+        valid_from=certificate.not_valid_before_utc,
+        expires_at=certificate.not_valid_after_utc,
+        fingerprint=digest,
+        opening_key=opening,
+        private_key=key,
+    )
+
+
+def _written(time: dt.datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _private_key(pem: bytes) -> Any:  # noqa: ANN401 - one of cryptography's private key types

@@ -17,13 +17,14 @@ LIMIT = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Letter:
-    """A received message, unread: the pool object it came for, the Worker its topic names."""
+    """A received message, unread: the pool object it came for, the Worker its topic names, when it came (monotonic)."""
 
     payload: bytes = field(repr=False)
     pool_uid: str
     pool_name: str
     worker_ulid: str
     acknowledge: Callable[[], None] = field(repr=False)
+    received: float = 0.0
 
 
 class Inbox:
@@ -57,6 +58,13 @@ class Inbox:
             if not letters:
                 self._letters.pop(key, None)
         letter.acknowledge()
+
+    def oldest(self, now: float) -> float:
+        """Return for how many seconds the oldest letter has waited for its effect; `now` is monotonic."""
+        with self._lock:
+            return max(
+                (now - letters[0].received for letters in self._letters.values() if letters), default=0.0
+            )
 
     def __len__(self) -> int:
         """Return for how many Workers letters wait."""

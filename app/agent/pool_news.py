@@ -25,6 +25,7 @@ class Told:
     generation: int = -1
     away_since: float | None = None
     event_at: float = 0.0
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class PoolNews:
             fault=faults.credentials,
             ready=ready,
             broker=f"{session.credentials.host}:{session.credentials.port}" if session else "",
-            error=session.state.error if session else "",
+            error=session.trouble if session else "",
+            limited=session.state.limited if session else "",
             away_for=self._away_for(told, away=session is not None and not ready),
             was_ready=was_ready,
             failures=session.state.failures if session else 0,
@@ -66,10 +68,17 @@ class PoolNews:
             own_credentials=pool.has_own_credentials,
             schema_fault=faults.schema,
         )
+        self._tell_refused(pool, told, session.state.refused if session else "")
         wanted = reporting.report(seen)
         if wanted is not None:
             self._write(pool, told, wanted, session.pool_ulid if session and ready else None)
         return None if ready or session is None else reporting.FLAP_GRACE
+
+    def _tell_refused(self, pool: PoolView, told: Told, refused: str) -> None:
+        if refused != told.refused and refused:
+            text = f"The broker refuses what is published: {refused}"
+            self._cluster.events.emit(pool.reference, words.EVENT_WARNING, words.PUBLISH_REFUSED_EVENT, text)
+        told.refused = refused
 
     def _away_for(self, told: Told, *, away: bool) -> float:
         now = self._clock.monotonic()

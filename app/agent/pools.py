@@ -16,11 +16,13 @@ from app.agent.decisions import inventory, registration
 from app.agent.decisions.history import Rules
 from app.agent.effects import RevisionStore
 from app.agent.inbox import Letter
+from app.agent.link import Connect
 from app.agent.pool_news import Faults, PoolNews, Told
 from app.agent.pool_state import PoolView, parse_pool
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
-from app.agent.session import Connect, Listener, Session
+from app.agent.session import Listener, Session
+from app.agent.trial import Trial
 from app.agent.worker_state import parse_worker
 from app.cluster.errors import ApiError, Forbidden, NotFound
 from app.cluster.objects import KubernetesObject
@@ -53,7 +55,7 @@ class PoolState:
     credentials: PoolCredentials | None = None
     source: object = None
     current: Session | None = None
-    upcoming: Session | None = None
+    trial: Trial | None = None
     admitted: frozenset[str] = frozenset()
     inventory_wanted: bool = False
     next_inventory: float = 0.0
@@ -124,7 +126,13 @@ class Pools:
         """Return every session there is."""
         with self._lock:
             states = list(self._states.values())
-        return [each for state in states for each in (state.current, state.upcoming) if each is not None]
+        return [state.current for state in states if state.current is not None]
+
+    def trials(self) -> list[Trial]:
+        """Return every pair of credentials that is being tried."""
+        with self._lock:
+            states = list(self._states.values())
+        return [state.trial for state in states if state.trial is not None]
 
     def known(self) -> list[Key]:
         """Return the pools there is anything known of."""
@@ -162,12 +170,12 @@ class Pools:
         with structlog.contextvars.bound_contextvars(namespace=key[0], pool=pool.name, uid=pool.uid):
             self._read_letters(key, state)
             self._check_credentials(pool, state)
-            self._take_over(key, state)
+            self._take_over(key, pool, state)
             self._freeze_settings(pool, state)
             self._follow_history(key, pool, state)
             self._news.of_spec(pool, state.told)
             schema_fault = self._schema_fault()
-            faults = Faults(state.fault, schema_fault or "")
+            faults = Faults(state.fault or _fault_of_trial(state), schema_fault or "")
             was_ready = state.ready_epochs > 0
             pause = self._news.of_connection(pool, state.told, state.current, faults, was_ready=was_ready)
             if schema_fault == "":
@@ -223,9 +231,9 @@ class Pools:
 
     @staticmethod
     def _stop(state: PoolState) -> None:
-        for session in (state.current, state.upcoming):
-            if session is not None:
-                session.stop(2.0)
+        for each in (state.current, state.trial):
+            if each is not None:
+                each.stop(2.0)
 
     # --- credentials ---
 
@@ -247,6 +255,7 @@ class Pools:
             found = read_credentials(pool, secrets, self._clock.now())
         except (CredentialsError, Forbidden) as error:
             state.fault = redact_text(str(error))
+            self._end_trial(state)
             state.next_check = now + self._settings.broken_credentials_check
         else:
             state.fault = ""
@@ -264,34 +273,68 @@ class Pools:
         return found
 
     def _use(self, pool: PoolView, state: PoolState, credentials: PoolCredentials) -> bool:
-        """Open a session with new credentials; return whether they can be used."""
-        if state.credentials is not None and state.credentials.fingerprint == credentials.fingerprint:
+        """Connect with new credentials, or try them while others stand; return whether they can be used."""
+        current, trial = state.current, state.trial
+        if trial is not None and trial.credentials.fingerprint == credentials.fingerprint:
             return True
-        try:
-            session = Session(pool, credentials, self._settings, self._clock, self._listener(), self._connect)
-        except (OSError, ValueError) as error:
-            state.fault = f"the token's certificates can't be used: {type(error).__name__}"
-            return False
+        self._end_trial(state)
         state.credentials = credentials
-        if state.upcoming is not None:
-            state.upcoming.stop(1.0)
-            state.upcoming = None
-        if state.current is None:
-            state.current = session
-        else:
-            _log.info("credentials_changed", pool_ulid=credentials.token.pool_ulid)
-            state.upcoming = session
+        if current is not None and current.credentials.fingerprint == credentials.fingerprint:
+            return True
+        if current is None or current.credentials.expired(self._clock.now()):
+            return self._begin(pool, state, credentials)
+        _log.info("credentials_changed", pool_ulid=credentials.token.pool_ulid)
+        key = pool.namespace, pool.name
+        try:
+            state.trial = Trial(pool, credentials, self._connect, lambda: self._wake_pool(key, 0.0))
+        except (OSError, ValueError) as error:
+            return self._unusable(state, error)
+        state.trial.start()
+        return True
+
+    def _begin(self, pool: PoolView, state: PoolState, credentials: PoolCredentials) -> bool:
+        """Begin a session, in the place of the former one; return whether the credentials can be used."""
+        try:
+            session = Session(
+                pool,
+                credentials,
+                self._settings,
+                self._clock,
+                self._counters,
+                self._listener(),
+                self._connect,
+            )
+        except (OSError, ValueError) as error:
+            return self._unusable(state, error)
+        former, state.current = state.current, session
+        if former is not None:
+            # Before the new one connects under the same client id; the broker keeps what comes in between.
+            former.stop(1.0, farewell=False)
         session.start()
         return True
 
-    def _take_over(self, key: Key, state: PoolState) -> None:
+    @staticmethod
+    def _unusable(state: PoolState, error: Exception) -> bool:
+        state.credentials = None
+        state.fault = f"the token's certificates can't be used: {type(error).__name__}"
+        return False
+
+    @staticmethod
+    def _end_trial(state: PoolState) -> None:
+        trial, state.trial = state.trial, None
+        if trial is not None:
+            trial.stop(1.0)
+
+    def _take_over(self, key: Key, pool: PoolView, state: PoolState) -> None:
         """Let the new pair of credentials take over once it proved good."""
-        if state.upcoming is None or not state.upcoming.state.ready:
+        trial = state.trial
+        if trial is None or not trial.good:
             return
-        former, state.current, state.upcoming = state.current, state.upcoming, None
+        self._end_trial(state)
+        if not self._begin(pool, state, trial.credentials):
+            return
+        _log.info("credentials_taken_over", pool_ulid=trial.credentials.token.pool_ulid)
         state.inventory_wanted = True
-        if former is not None:
-            former.stop(1.0)
         for member in self._roster.members(key):
             self._wake_worker((key[0], member.name))
 
@@ -363,6 +406,15 @@ class Pools:
             session.publish_for_pool(f"inventory:{part.part}", part)
         _log.info("inventory_sent", workers=sum(len(part.workers) for part in parts), parts=len(parts))
         return pause
+
+
+def _fault_of_trial(state: PoolState) -> str:
+    """Return what is wrong with a changed pair of credentials, empty: nothing that would be known."""
+    trial, current = state.trial, state.current
+    if trial is None or current is None or trial.state.failures == 0 or not current.state.ready:
+        # With both of them away it is the broker that is.
+        return ""
+    return f"the changed credentials can't be used: {trial.state.error}; the former ones stay in use"
 
 
 def _source(pool: PoolView, secrets: Mapping[str, KubernetesObject | None]) -> object:

@@ -27,6 +27,7 @@ class AgentSettings:
     (each may hold one connection to the API server), `tags` are sent as metadata of every Worker. `native_sidecars`
     says whether run Pods may have them; None: as the API server's version says, which is read every `version_check`.
     Every `inventory_period`, give or take a fifth, the mothership is told unasked what each pool's Workers hold.
+    `publish_rate` bounds the publishes of one pool's connection in a second, 0: not at all, None: as its broker is.
     """
 
     replica: str
@@ -45,6 +46,7 @@ class AgentSettings:
     lag_limit: float = 120.0
     graces: Graces = DEFAULTS
     native_sidecars: bool | None = None
+    publish_rate: float | None = None
     version_check: float = 3600.0
     broken_version_check: float = 5.0
 

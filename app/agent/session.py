@@ -1,47 +1,21 @@
 """One pool's session with the mothership: its credentials, its connection, and what may be published now."""
 
 import threading
-from collections.abc import Callable
 from typing import Protocol
 
-from app.agent.connection import AckToken, ConnectionSettings, ConnectionState, Sink
+import structlog
+
 from app.agent.credentials import PoolCredentials
+from app.agent.decisions.pacing import publish_rate
 from app.agent.inbox import Letter
+from app.agent.link import AckToken, Connect, ConnectionSettings, ConnectionState, LinkFigures
 from app.agent.pool_state import PoolView
-from app.agent.runtime import AgentSettings, Clock, Key, encoded
+from app.agent.runtime import AgentSettings, Clock, Counters, Key, encoded
+from protocol import MAX_PAYLOAD_BYTES
 from protocol.messages import Message, Offline, Online
 from protocol.topics import Topic, from_worker, pool_subscription
 
-
-class Link(Protocol):
-    """What a session needs of a connection."""
-
-    def start(self) -> None:
-        """Connect, and keep connecting."""
-
-    def stop(self, deadline: float = 5.0) -> bool:
-        """End within the deadline."""
-
-    def publish(self, key: object, topic: str, payload: bytes) -> bool:
-        """Hand a message over."""
-
-    def ack(self, token: AckToken) -> None:
-        """Acknowledge a message."""
-
-    def oldest_unacknowledged(self) -> float:
-        """Return how long the oldest message has waited."""
-
-    @property
-    def state(self) -> ConnectionState:
-        """What can be told right now."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether its thread lives."""
-
-
-Connect = Callable[[ConnectionSettings, Sink], Link]
-"""Makes a connection that is not started yet."""
+_log = structlog.get_logger(__name__)
 
 
 class Listener(Protocol):
@@ -72,6 +46,7 @@ class Session:
         credentials: PoolCredentials,
         settings: AgentSettings,
         clock: Clock,
+        counters: Counters,
         listener: Listener,
         connect: Connect,
     ) -> None:
@@ -82,16 +57,16 @@ class Session:
         self.pool_uid, self.pool_ulid = pool.uid, credentials.token.pool_ulid
         self.credentials = credentials
         self.replica = settings.replica
-        self._clock, self._listener = clock, listener
-        self._link = connect(self._connection_settings(), self)
+        self._clock, self._counters, self._listener = clock, counters, listener
+        self._link = connect(self._connection_settings(settings), self)
 
     def start(self) -> None:
         """Connect, and keep connecting."""
         self._link.start()
 
-    def stop(self, deadline: float) -> bool:
-        """Say goodbye; return whether that was done in time."""
-        return self._link.stop(deadline)
+    def stop(self, deadline: float, *, farewell: bool = True) -> bool:
+        """End, with a goodbye or, when another session goes on in its place, without; return whether in time."""
+        return self._link.stop(deadline, farewell=farewell)
 
     @property
     def state(self) -> ConnectionState:
@@ -100,8 +75,14 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection's thread lives."""
+        """Whether the connection's thread lives and makes progress."""
         return self._link.alive
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection, with what the certificate's dates and our clock have to do with it."""
+        error, hint = self._link.state.error, self.credentials.clock_hint(self._clock.now())
+        return f"{error}; {hint}" if error and hint else error
 
     @property
     def connection(self) -> tuple[int, int]:
@@ -112,10 +93,22 @@ class Session:
         """Return how long the oldest received message has waited for its acknowledgement."""
         return self._link.oldest_unacknowledged()
 
+    def figures(self) -> LinkFigures:
+        """Return what waits in the connection."""
+        return self._link.figures()
+
     def publish(self, worker_ulid: str, key: str, message: Message) -> bool:
-        """Publish on a Worker's topic; `key` is what a newer message replaces an unsent older one by."""
+        """Publish on a Worker's topic; `key` is what a newer message replaces an unsent older one by.
+
+        Return False when it has to be tried again later. What no broker would take is told and dropped.
+        """
         topic = from_worker(self.credentials.token.topic_namespace, self.pool_ulid, worker_ulid)
-        return self._link.publish((worker_ulid, key), topic, encoded(message, self._clock))
+        payload = encoded(message, self._clock)
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            self._counters.add("mqtt_messages_oversized")
+            _log.error("mqtt_message_too_large", type=message.type, bytes=len(payload), topic=topic)
+            return True
+        return self._link.publish((worker_ulid, key), topic, payload)
 
     def publish_for_pool(self, key: str, message: Message) -> bool:
         """Publish on the pool's own topic."""
@@ -131,7 +124,12 @@ class Session:
             self._link.ack(token)
             return
         letter = Letter(
-            payload, self.pool_uid, self.pool_key[1], parsed.worker, lambda: self._link.ack(token)
+            payload,
+            self.pool_uid,
+            self.pool_key[1],
+            parsed.worker,
+            lambda: self._link.ack(token),
+            self._clock.monotonic(),
         )
         if parsed.is_pool_level:
             self._listener.on_pool_letter(self, letter)
@@ -147,7 +145,7 @@ class Session:
         """Pass on that the connection broke."""
         self._listener.on_session_lost(self)
 
-    def _connection_settings(self) -> ConnectionSettings:
+    def _connection_settings(self, settings: AgentSettings) -> ConnectionSettings:
         token = self.credentials.token
         will_topic = from_worker(token.topic_namespace, self.pool_ulid, self.pool_ulid)
         offline = Offline(pool_uid=self.pool_uid, replica=self.replica)
@@ -160,4 +158,6 @@ class Session:
             will_topic=will_topic,
             will_payload=encoded(offline, self._clock),
             farewell=lambda: (will_topic, encoded(offline, self._clock)),
+            publish_rate=publish_rate(self.credentials.host, settings.publish_rate),
+            count=self._counters.add,
         )

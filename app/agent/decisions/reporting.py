@@ -42,7 +42,8 @@ class Observed:
 
     `fault` is the one of its credentials and `schema_fault` the one of the CRDs, empty: none; `own_credentials` whether
     the spec names any. The rest is of the connection: `failures` are the tries in a row that failed, `retries` how many
-    of the first connection's may fail before the pool counts as unable to register, `away_for` in seconds.
+    of the first connection's may fail before the pool counts as unable to register, `away_for` in seconds, `limited`
+    what the broker can't do.
     """
 
     fault: str
@@ -55,6 +56,7 @@ class Observed:
     retries: int = words.DEFAULT_MQTT_RETRIES
     own_credentials: bool = True
     schema_fault: str = ""
+    limited: str = ""
 
 
 def report(seen: Observed) -> Report | None:
@@ -67,7 +69,9 @@ def report(seen: Observed) -> Report | None:
     if seen.fault:
         return Report(words.CONNECTION_CREDENTIALS_INVALID, words.CANNOT_REGISTER_EVENT, seen.fault)
     if seen.ready:
-        return Report(words.CONNECTION_READY, words.REGISTERED_EVENT, f"Connected to {seen.broker}")
+        text = f"Connected to {seen.broker}"
+        text = f"{text}; {seen.limited}" if seen.limited else text
+        return Report(words.CONNECTION_READY, words.REGISTERED_EVENT, text)
     return _without_connection(seen)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.agent.connection import AckToken, Connection, ConnectionSettings
+from app.agent.connection import Connection
+from app.agent.link import AckToken, ConnectionSettings
 
 
 class Listener:

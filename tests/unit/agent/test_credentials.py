@@ -83,6 +83,23 @@ def test_an_expired_certificate_says_when_and_what_to_do() -> None:
     assert text.endswith("certificate expired at 2026-01-11T00:00:00Z: reset the pool to get a new token")
 
 
+def test_dates_of_the_certificate_are_put_beside_the_operators_clock(material: Material) -> None:
+    """Skewed clocks: too early, too late, and in between nothing at all."""
+    found = read_credentials(a.pool(), {"creds": {"data": material.secret_data}}, NOW)
+    assert found.clock_hint(NOW) == ""
+    early = found.clock_hint(START - dt.timedelta(hours=1))
+    assert "begins at 2026-01-01T00:00:00Z, and the operator's clock says 2025-12-31T23:00:00Z" in early
+    assert "expired at" in found.clock_hint(START + dt.timedelta(days=3651))
+
+
+@pytest.mark.parametrize("namespace", ["a/b", "+", "#", "a#"])
+def test_a_topic_namespace_of_several_levels_is_refused(material: Material, namespace: str) -> None:
+    """No message would ever be understood, and a wildcard would hear other pools."""
+    token = replace(material.token, topic_namespace=namespace)
+    text = fault(secret_data(token.encode(), encoded(material.key_pem)))
+    assert "topicNamespace must be one level" in text
+
+
 def test_a_key_of_another_certificate_is_found_out(material: Material) -> None:
     """Before the broker refuses it without a reason."""
     other = make_material()

@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from app.cluster.resources import SECRETS, WORKERPOOLS, WORKERS
 from protocol.messages import Cycle, Inventory, InventoryRequested, Online, Register, Unregister, WorkerState
 from tests.unit.agent import builders as a
 from tests.unit.agent.conftest import Material, make_material
-from tests.unit.agent.world import World
+from tests.unit.agent.world import FakeLink, World
 
 KEY = (a.NAMESPACE, a.POOL)
 
@@ -256,21 +257,122 @@ def test_fields_without_effect_are_told_once_for_each_generation(world: World) -
     assert [event[2] for event in world.events].count("SettingIgnored") == 2
 
 
-def test_rotated_credentials_take_over_once_they_proved_good(world: World) -> None:
-    """The old session stays until the new one stands."""
-    old = world.up(a.worker_object())
-    world.secret["data"] = make_material().secret_data
+def rotate(world: World, days: int = 3650) -> FakeLink:
+    """Change the Secret and look; return the newest connection."""
+    world.secret["data"] = make_material(days).secret_data
     world.api.put(SECRETS, world.secret)
     look(world, 61)
-    assert len(world.links) == 2
-    assert not old.stopped
-    assert world.pools.session(KEY) is not None
-    world.link.connect()
+    return world.link
+
+
+def test_rotated_credentials_take_over_once_they_proved_good(world: World) -> None:
+    """They are tried under an id of their own; the old session stays until then, and goes without a goodbye."""
+    old = world.up(a.worker_object())
+    trial = rotate(world)
+    assert (len(world.links), old.stopped) == (2, False)
+    assert trial.settings.client_id == f"{a.POOL_UID}-trial"
+    assert (trial.settings.session_expiry, trial.settings.will_topic) == (0, "")
+    trial.connect()
     world.settle()
-    assert old.stopped
+    assert trial.stopped
+    assert (old.stopped, old.farewell) == (True, False)
+    assert world.link.settings.client_id == a.POOL_UID
+    world.link.connect(session_present=True)
+    world.settle()
     session = world.pools.session(KEY)
     assert session is not None
     assert session.state.ready
+    assert Online in [type(each) for each in world.link.take()]
+    assert (len(world.links), world.pools.trials()) == (3, [])
+
+
+def test_changed_credentials_that_are_refused_leave_the_old_ones_in_use(world: World) -> None:
+    """It is told while it lasts; with the former pair back in the Secret everything is as it was."""
+    former = dict(world.secret["data"])
+    old = world.up(a.worker_object())
+    trial = rotate(world)
+    trial.lose("the broker refused the pool's certificate")
+    world.settle()
+    said = world.connection()
+    assert said["state"] == "CredentialsInvalid"
+    assert "refused the pool's certificate; the former ones stay in use" in said["message"]
+    assert not old.stopped
+    world.secret["data"] = former
+    world.api.put(SECRETS, world.secret)
+    look(world, 61)
+    assert trial.stopped
+    assert (len(world.links), old.stopped) == (2, False)
+    assert world.connection()["state"] == "Ready"
+
+
+def test_a_broker_that_is_away_is_no_fault_of_changed_credentials(world: World) -> None:
+    """Neither the old pair nor the new one can connect."""
+    old = world.up(a.worker_object())
+    trial = rotate(world)
+    old.lose("connection refused")
+    trial.lose("connection refused")
+    look(world, 6)
+    look(world, 6)
+    assert world.connection()["state"] == "Connecting"
+
+
+def test_an_expired_pair_is_replaced_without_a_trial(world: World) -> None:
+    """There is nothing left that could go on meanwhile."""
+    old = world.up(a.worker_object())
+    world.date = dt.datetime(2050, 1, 1, tzinfo=dt.UTC)
+    look(world, 61)
+    assert "expired" in world.connection()["message"]
+    link = rotate(world, days=36500)
+    assert link.settings.client_id == a.POOL_UID
+    assert old.stopped
+
+
+def test_a_trial_ends_with_its_secret_and_with_its_pool(world: World) -> None:
+    """Nothing connects any more with what isn't wanted any more."""
+    world.up()
+    first = rotate(world)
+    world.api.remove(SECRETS, "creds")
+    look(world, 61)
+    assert first.stopped
+    second = rotate(world)
+    assert (second.stopped, len(world.pools.trials())) == (False, 1)
+    world.api.remove(WORKERPOOLS, a.POOL)
+    world.settle()
+    assert second.stopped
+
+
+def test_what_the_broker_refuses_is_an_event(world: World) -> None:
+    """Once for each topic and reason; the pool itself works."""
+    link = world.up(a.worker_object())
+    link.state = replace(link.state, refused="a/topic: closed")
+    look(world)
+    look(world)
+    told = [event for event in world.events if event[2] == "PublishRefused"]
+    assert [(event[0], event[1]) for event in told] == [("WorkerPool", "Warning")]
+    assert told[0][3] == "The broker refuses what is published: a/topic: closed"
+    assert world.connection()["state"] == "Ready"
+
+
+def test_a_broker_that_can_do_less_is_told(world: World) -> None:
+    """In the words of the condition, not as a fault."""
+    link = world.up(a.worker_object())
+    link.state = replace(link.state, limited="MQTT 3.1.1 only")
+    look(world)
+    assert world.connection()["message"].endswith("; MQTT 3.1.1 only")
+    assert world.connection()["state"] == "Ready"
+
+
+def test_a_certificate_from_the_future_explains_a_refused_connection(world: World) -> None:
+    """The operator's clock is behind: whoever reads the Event knows where to look."""
+    world.date = dt.datetime(2025, 12, 31, tzinfo=dt.UTC)
+    world.api.put(SECRETS, world.secret)
+    world.api.put(WORKERPOOLS, a.pool_object(mqttReconnectRetryCount=1))
+    world.settle()
+    world.link.lose("bad certificate")
+    world.settle()
+    text = world.connection()["message"]
+    assert "not yet valid: it begins at 2026-01-01T00:00:00Z" in text
+    assert "the operator's clock says 2025-12-31T00:00:00Z" in text
 
 
 def test_a_secret_that_goes_while_connected_is_told_and_harms_nothing(world: World) -> None:

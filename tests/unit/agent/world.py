@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from app.agent.connection import AckToken, ConnectionSettings, ConnectionState, Sink
 from app.agent.effects import RevisionStore
 from app.agent.engine import Engine
 from app.agent.inbox import Inbox, Letter
+from app.agent.link import AckToken, ConnectionSettings, ConnectionState, LinkFigures, Sink
 from app.agent.pools import Pools
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
@@ -193,7 +193,7 @@ class FakeLink:
         self.settings, self.sink = settings, sink
         self.state = ConnectionState()
         self.alive = True
-        self.stopped = False
+        self.stopped = self.farewell = False
         self.published: list[tuple[str, Message]] = []
         self.acked: list[int] = []
         self._mid = 0
@@ -224,9 +224,9 @@ class FakeLink:
         self.sink.on_message(topic, body, AckToken(self.state.epoch, self._mid))
         return self._mid
 
-    def stop(self, deadline: float = 5.0) -> bool:  # noqa: ARG002
+    def stop(self, deadline: float = 5.0, *, farewell: bool = True) -> bool:  # noqa: ARG002
         """End."""
-        self.stopped = True
+        self.stopped, self.farewell = True, farewell
         self.state = ConnectionState()
         return True
 
@@ -243,6 +243,10 @@ class FakeLink:
     def oldest_unacknowledged(self) -> float:
         """Nothing ages here."""
         return 0.0
+
+    def figures(self) -> LinkFigures:
+        """Nothing waits here."""
+        return LinkFigures()
 
     def take(self, topic_end: str | None = None) -> list[Message]:
         """Return and forget what was published (below a topic's last part)."""

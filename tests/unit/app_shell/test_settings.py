@@ -32,6 +32,7 @@ def test_the_defaults_are_these() -> None:
         deregistration_grace=60.0,
         verdict_report_grace=60.0,
         native_sidecars=None,
+        mqtt_publish_rate=None,
         hooks_only=False,
         log_level="info",
         log_format="auto",
@@ -65,6 +66,7 @@ def test_every_flag_is_parsed() -> None:
         "--deregistration-grace=1500ms",
         "--verdict-report-grace=90s",
         "--native-sidecars=true",
+        "--mqtt-publish-rate=100",
         "--hooks-only",
         "--log-level=DEBUG",
         "--log-format=json",
@@ -92,6 +94,7 @@ def test_every_flag_is_parsed() -> None:
         deregistration_grace=1.5,
         verdict_report_grace=90.0,
         native_sidecars=True,
+        mqtt_publish_rate=100.0,
         hooks_only=True,
         log_level="debug",
         log_format="json",
@@ -126,6 +129,12 @@ def test_native_sidecars_are_found_out_or_chosen(text: str, wanted: bool | None)
     assert parse([f"--native-sidecars={text}"], {}).native_sidecars is wanted
 
 
+@pytest.mark.parametrize(("text", "wanted"), [("auto", None), ("0", 0.0), ("12.5", 12.5)])
+def test_the_publish_rate_is_found_out_or_chosen(text: str, wanted: float | None) -> None:
+    """Auto is the default; another broker of the same limits needs a number."""
+    assert parse([f"--mqtt-publish-rate={text}"], {}).mqtt_publish_rate == wanted
+
+
 def test_the_last_of_a_repeated_flag_counts() -> None:
     """As in Go; a chart appends to a list of arguments."""
     assert parse(["--threads=5", "--threads=6"], {}).threads == 6
@@ -147,6 +156,8 @@ def test_the_last_of_a_repeated_flag_counts() -> None:
         (["--unschedulable-grace=300"], {}, "--unschedulable-grace: expected a duration such as 30s"),
         (["--node-lost-grace=300h"], {}, "--node-lost-grace: expected 168h at most"),
         (["--native-sidecars=maybe"], {}, "--native-sidecars: expected auto, true or false"),
+        (["--mqtt-publish-rate=-1"], {}, "--mqtt-publish-rate: expected auto, or a number"),
+        (["--mqtt-publish-rate=nan"], {}, "--mqtt-publish-rate: expected auto, or a number"),
         (["--log-level=loud"], {}, "--log-level: expected one of debug"),
         ([], {"WORKERPOOL_THREADS": "many"}, "WORKERPOOL_THREADS: expected a number"),
     ],
