@@ -84,6 +84,10 @@ EVENTS: Final = {
         words.EVENT_WARNING,
         "A field of the spec has no effect on this pool.",
     ),
+    (words.WORKER_POOL_KIND, words.CYCLE_EVENT): (
+        words.EVENT_NORMAL,
+        "The mothership wants every worker replaced: idle ones go at once, busy ones when their run has ended.",
+    ),
     (words.WORKER_KIND, words.RUN_SCHEDULED_EVENT): (words.EVENT_NORMAL, "A run was claimed for the worker."),
     (words.WORKER_KIND, words.RUN_STARTED_EVENT): (words.EVENT_NORMAL, "The run's worker container runs."),
     (words.WORKER_KIND, words.RUN_FINISHED_EVENT): (

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from app.agent import cycling
 from app.agent.credentials import PoolCredentials, read_credentials
 from app.agent.decisions import inventory, registration
 from app.agent.decisions.history import Rules
@@ -55,6 +56,7 @@ class PoolState:
     upcoming: Session | None = None
     admitted: frozenset[str] = frozenset()
     inventory_wanted: bool = False
+    cycle_wanted: str = ""
     next_inventory: float = 0.0
     ready_epochs: int = 0
     letters: list[Letter] = field(default_factory=list)
@@ -158,7 +160,7 @@ class Pools:
             return self._without_pool(key)
         state = self._state(key, pool)
         with structlog.contextvars.bound_contextvars(namespace=key[0], pool=pool.name, uid=pool.uid):
-            self._read_letters(key, state)
+            self._read_letters(state)
             self._check_credentials(pool, state)
             self._take_over(key, state)
             self._freeze_settings(pool, state)
@@ -171,6 +173,7 @@ class Pools:
             if schema_fault == "":
                 self._admit(key, pool, state)
             later = self._send_inventory(key, state)
+            self._cycle(pool, state)
         pauses = [state.next_check - self._clock.monotonic(), pause, later]
         return max(min(each for each in pauses if each is not None), 0.0)
 
@@ -319,7 +322,7 @@ class Pools:
 
     # --- pool-level messages ---
 
-    def _read_letters(self, key: Key, state: PoolState) -> None:
+    def _read_letters(self, state: PoolState) -> None:
         with self._lock:
             letters, state.letters = state.letters, []
         for letter in letters:
@@ -333,8 +336,13 @@ class Pools:
                 if isinstance(message, InventoryRequested):
                     state.inventory_wanted = True
                 elif isinstance(message, Cycle):
-                    _log.warning("cycle_not_supported", pool=key[1])
+                    state.cycle_wanted = max(state.cycle_wanted, message.cycle)
             letter.acknowledge()
+
+    def _cycle(self, pool: PoolView, state: PoolState) -> None:
+        if state.cycle_wanted:
+            cycling.carry_out(self._cluster, pool, state.cycle_wanted)
+            state.cycle_wanted = ""
 
     def _send_inventory(self, key: Key, state: PoolState) -> float | None:
         session, now = state.current, self._clock.monotonic()

@@ -22,13 +22,14 @@ class Plan:
     missing: int
 
 
-def plan(live: Sequence[PoolWorker], pool_ulid: str, size: int) -> Plan:
+def plan(live: Sequence[PoolWorker], pool_ulid: str, size: int, cycled: int = 0) -> Plan:
     """Return what becomes of the live Workers of a pool that wants `size` of them.
 
-    Workers registered under an earlier ULID of the pool can't serve any more, and don't count.
+    Workers registered under an earlier ULID of the pool can't serve any more, those up to the number `cycled` are to
+    be replaced: neither count.
     """
-    current = [worker for worker in live if worker.pool_ulid in (pool_ulid, None)]
-    former = [worker for worker in live if worker.pool_ulid not in (pool_ulid, None)]
+    current = [worker for worker in live if _is_current(worker, pool_ulid, cycled)]
+    former = [worker for worker in live if not _is_current(worker, pool_ulid, cycled)]
     surplus = max(len(current) - size, 0)
     ordered = sorted(current, key=_departure_order) if surplus else current
     return Plan(
@@ -41,6 +42,10 @@ def plan(live: Sequence[PoolWorker], pool_ulid: str, size: int) -> Plan:
 def busy_of(workers: Iterable[PoolWorker]) -> list[PoolWorker]:
     """Return the Workers with a run in flight."""
     return [worker for worker in workers if worker.busy]
+
+
+def _is_current(worker: PoolWorker, pool_ulid: str, cycled: int) -> bool:
+    return worker.pool_ulid in (pool_ulid, None) and (not cycled or worker.sequence > cycled)
 
 
 def _departure_order(worker: PoolWorker) -> tuple[bool, bool, bool, bool, int]:
