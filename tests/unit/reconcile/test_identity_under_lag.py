@@ -219,10 +219,10 @@ def test_any_part_of_a_batch_that_is_seen_is_completed_to_the_same_batch(
 )
 @settings(deadline=None)
 def test_no_more_workers_serve_than_the_pool_asks_for(states: list[str], size: int) -> None:
-    """Kept and new Workers that aren't draining are never more than the size, and as many as can be had."""
+    """Kept and new Workers that aren't draining are never more than the size; as many, unless too many are busy."""
     build = {"idle": idle_worker, "busy": busy_worker, "unregistered": worker}
     observed = [build[state](number) for number, state in enumerate(states, start=1)]
     answer = sync_pool(pool_request(pool(size=size), *observed))
     serving = [child for child in answer.children if not child["spec"]["draining"]]
-    assert len(serving) == size
+    assert len(serving) == size or (len(serving) < size < states.count("busy"))
     assert len(answer.children) == max(size, states.count("busy"))
