@@ -199,6 +199,12 @@ SCHEMA_TOO_OLD_EVENT: Final = "SchemaRevisionMismatch"
 DEREGISTRATION_UNCONFIRMED_EVENT: Final = "DeregistrationUnconfirmed"
 """Warning on a Worker: it was let go although the mothership couldn't be told in time."""
 
+DELETION_WAITS_EVENT: Final = "DeletionWaits"
+"""Normal, on a deleted pool or Worker: what it waits for before it goes."""
+
+ORPHANED_EVENT: Final = "WorkerOrphaned"
+"""Warning on a Worker, and on a new pool of its old pool's name: its pool object is gone, it takes no more runs."""
+
 SETTING_IGNORED_EVENT: Final = "SettingIgnored"
 """Warning on a pool: a field of its spec has no effect on this pool."""
 

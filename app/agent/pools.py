@@ -12,7 +12,7 @@ import structlog
 
 from app.agent import cycling
 from app.agent.credentials import PoolCredentials, read_credentials
-from app.agent.decisions import inventory, registration
+from app.agent.decisions import inventory, leaving, registration
 from app.agent.decisions.history import Rules
 from app.agent.effects import RevisionStore
 from app.agent.inbox import Letter
@@ -21,7 +21,7 @@ from app.agent.pool_state import PoolView, parse_pool
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
 from app.agent.session import Connect, Listener, Session
-from app.agent.worker_state import parse_worker
+from app.agent.worker_state import WorkerView, parse_worker
 from app.cluster.errors import ApiError, Forbidden, NotFound
 from app.cluster.objects import KubernetesObject
 from app.cluster.resources import SECRETS, WORKERPOOLS
@@ -166,6 +166,7 @@ class Pools:
             self._freeze_settings(pool, state)
             self._follow_history(key, pool, state)
             self._news.of_spec(pool, state.told)
+            self._news.of_workers(pool, state.told, lambda: self._workers(key))
             schema_fault = self._schema_fault()
             faults = Faults(state.fault, schema_fault or "")
             was_ready = state.ready_epochs > 0
@@ -188,16 +189,23 @@ class Pools:
         return state
 
     def _without_pool(self, key: Key) -> float | None:
-        """Keep the session while Workers remain, which are being told about through it; then end it."""
+        """Keep the session while there are Workers to be told about through it; then end it."""
         state = self._states.get(key)
         if state is None:
             return None
-        if any(self._cluster.workers.get(key[0], each.name) for each in self._roster.members(key)):
+        left = [view for view in self._workers(key) if leaving.needs_session(view)]
+        if left:
+            for view in left:
+                self._wake_worker((key[0], view.name))
             return EMPTY_LOOK
         with self._lock:
             self._states.pop(key, None)
         self._stop(state)
         return None
+
+    def _workers(self, key: Key) -> list[WorkerView]:
+        found = (self._cluster.workers.get(key[0], member.name) for member in self._roster.members(key))
+        return [parse_worker(worker) for worker in found if worker is not None]
 
     def _freeze_settings(self, pool: PoolView, state: PoolState) -> None:
         """Keep a revision of the settings as they are now, before there are Workers or runs that need it.
@@ -304,7 +312,7 @@ class Pools:
         if session is None or not session.state.ready or pool.deleting:
             return
         members = self._roster.members(key)
-        entries = [member.entry for member in members]
+        entries = registration.of_pool((member.entry for member in members), state.uid)
         waiting = any(each.eligible and each.uid not in state.admitted for each in entries)
         known = {each.uid for each in entries}
         if not waiting:
@@ -351,8 +359,7 @@ class Pools:
         if now < state.next_inventory:
             return state.next_inventory - now
         state.inventory_wanted, state.next_inventory = False, now + INVENTORY_PAUSE
-        found = (self._cluster.workers.get(key[0], member.name) for member in self._roster.members(key))
-        views = [parse_worker(worker) for worker in found if worker is not None]
+        views = [view for view in self._workers(key) if leaving.belongs(view, session.pool_uid)]
         parts = inventory.parts(
             [view for view in views if view.pool_ulid == session.pool_ulid],
             state.admitted,
