@@ -88,6 +88,18 @@ EVENTS: Final = {
         words.EVENT_WARNING,
         "The broker refuses what is published to one of the pool's topics, which the message names.",
     ),
+    (words.WORKER_POOL_KIND, words.DELETION_WAITS_EVENT): (
+        words.EVENT_NORMAL,
+        "The pool is deleted and goes when the runs on the workers named have ended.",
+    ),
+    (words.WORKER_POOL_KIND, words.ORPHANED_EVENT): (
+        words.EVENT_WARNING,
+        "Workers of an earlier pool of this name are left; they take no runs, and stay until they are deleted.",
+    ),
+    (words.WORKER_POOL_KIND, words.CYCLE_EVENT): (
+        words.EVENT_NORMAL,
+        "The mothership wants every worker replaced: idle ones go at once, busy ones when their run has ended.",
+    ),
     (words.WORKER_KIND, words.RUN_SCHEDULED_EVENT): (words.EVENT_NORMAL, "A run was claimed for the worker."),
     (words.WORKER_KIND, words.RUN_STARTED_EVENT): (words.EVENT_NORMAL, "The run's worker container runs."),
     (words.WORKER_KIND, words.RUN_FINISHED_EVENT): (
@@ -116,6 +128,14 @@ EVENTS: Final = {
     ),
     (words.WORKER_KIND, words.WORKER_DRAINING_EVENT): (words.EVENT_NORMAL, "The worker takes no more runs."),
     (words.WORKER_KIND, words.WORKER_UNDRAINED_EVENT): (words.EVENT_NORMAL, "The worker takes runs again."),
+    (words.WORKER_KIND, words.DELETION_WAITS_EVENT): (
+        words.EVENT_NORMAL,
+        "The worker is deleted and goes when what is named has come to its end.",
+    ),
+    (words.WORKER_KIND, words.ORPHANED_EVENT): (
+        words.EVENT_WARNING,
+        "The worker's pool was deleted without it; it takes no more runs, and stays until it is deleted.",
+    ),
     (words.WORKER_KIND, words.DEREGISTRATION_UNCONFIRMED_EVENT): (
         words.EVENT_WARNING,
         "The worker was let go although the mothership couldn't be told in time.",

@@ -74,6 +74,9 @@ SEQUENCE_LABEL: Final = "workers.spacelift.io/sequence"
 ASSIGNMENT_LABEL: Final = "workers.spacelift.io/assignment"
 """On run Pods: the number of the assignment of the Worker that this Pod serves."""
 
+OWNER_LABEL: Final = "controller-uid"
+"""On Workers, put there by Metacontroller: UID of the WorkerPool object that they were made for."""
+
 NOT_USED_LABEL: Final = "workers.spacelift.io/not-used"
 """In a pool's scale selector only: no Pod carries it, so that HPA never finds two pools' Pods ambiguous."""
 
@@ -84,6 +87,9 @@ POOL_NAME_ANNOTATION: Final = "workers.spacelift.io/workerpool-name"
 
 CONNECTION_ANNOTATION: Final = "workers.spacelift.io/connection"
 """On a pool: JSON {state, reason, message, time} from the agent; the hook copies it into the conditions."""
+
+CYCLE_ANNOTATION: Final = "workers.spacelift.io/cycle"
+"""On a pool: JSON {id, sequence} from the agent: Workers with a number up to this one are to be replaced."""
 
 SCHEMA_REVISION_ANNOTATION: Final = "workers.spacelift.io/schema-revision"
 """On the CRDs: the revision of their schemas. The agent claims nothing when the ledger would be pruned."""
@@ -193,11 +199,19 @@ SCHEMA_TOO_OLD_EVENT: Final = "SchemaRevisionMismatch"
 DEREGISTRATION_UNCONFIRMED_EVENT: Final = "DeregistrationUnconfirmed"
 """Warning on a Worker: it was let go although the mothership couldn't be told in time."""
 
+DELETION_WAITS_EVENT: Final = "DeletionWaits"
+"""Normal, on a deleted pool or Worker: what it waits for before it goes."""
+
+ORPHANED_EVENT: Final = "WorkerOrphaned"
+"""Warning on a Worker, and on a new pool of its old pool's name: its pool object is gone, it takes no more runs."""
+
 SETTING_IGNORED_EVENT: Final = "SettingIgnored"
 """Warning on a pool: a field of its spec has no effect on this pool."""
 
 PUBLISH_REFUSED_EVENT: Final = "PublishRefused"
 """Warning on a pool: the broker doesn't let it publish to a topic of its own."""
+CYCLE_EVENT: Final = "WorkersCycling"
+"""Normal, on a pool: the mothership wants every Worker replaced by a new one."""
 
 WORKER_DRAINING_EVENT: Final = "WorkerDraining"
 """Normal, on a Worker: it takes no more runs."""

@@ -21,6 +21,9 @@ from mothership.run_request import parse_variable
 from mothership.settings import parse_address
 from protocol.topics import DEFAULT_NAMESPACE
 
+CYCLE_POLL_SECONDS = 1.0
+"""How often `pool cycle --wait` looks."""
+
 POLL_SECONDS = 0.3
 """How long `--follow` waits when there was nothing new."""
 
@@ -88,6 +91,12 @@ def _add_pool(commands: Any) -> None:  # noqa: ANN401
     create.add_argument("--csr", type=Path, required=True, metavar="FILE")
     create.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the pool's token goes")
     create.set_defaults(command=_pool_create)
+    cycle = commands.add_parser(
+        "cycle", help="replace every worker by a new one: idle ones now, busy ones when their run has ended"
+    )
+    cycle.add_argument("pool", metavar="POOL", help="name or ULID")
+    cycle.add_argument("--wait", action="store_true", help="until no worker of before is left")
+    cycle.set_defaults(command=_pool_cycle)
     listing = commands.add_parser("list", help="list pools")
     _add_output(listing)
     listing.set_defaults(command=_pool_list)
@@ -191,6 +200,27 @@ def _pool_list(options: argparse.Namespace) -> int:
     with _client() as client:
         items = client.get("/v1/pools")["pools"]
     return _show(options, items, printing.pools)
+
+
+def _pool_cycle(options: argparse.Namespace) -> int:
+    with _client() as client:
+        asked = client.post(f"/v1/pools/{options.pool}/cycle", {})
+        print(
+            f"pool {asked['name']} cycles ({asked['cycle']}): {asked['workers']} workers to replace",
+            flush=True,
+        )
+        while options.wait and (left := _cycling(client, asked["id"])):
+            print(f"{left} left", flush=True)
+            time.sleep(CYCLE_POLL_SECONDS)
+    if options.wait:
+        print(f"pool {asked['name']} has new workers only")
+    return 0
+
+
+def _cycling(client: Client, pool: str) -> int:
+    """Return how many workers of a pool a cycle still wants replaced."""
+    pools = client.get("/v1/pools")["pools"]
+    return next(int(item["cyclingWorkers"]) for item in pools if item["id"] == pool)
 
 
 def _worker_list(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from mothership.decisions.recovery import Found, started
 from mothership.decisions.states import Case, Rules
 from mothership.inventories import Inventories
 from mothership.outgoing import Outgoing
-from mothership.storage import pools, runs, workers
+from mothership.storage import cycles, pools, runs, workers
 from mothership.storage.workers import WorkerKey
 from protocol import PROTOCOL_VERSION
 from protocol.messages import (
@@ -97,6 +97,7 @@ class Desk:
             now=now,
         )
         pools.ensure_connection(conn, key.pool, message.pool_uid, now)
+        cycles.remind_of(conn, key, message.pool_uid, now)
         _log.info("worker registered", worker=key.worker, pool=key.pool)
         runs.resend_assignments(conn, pool=key.pool, worker_uid=key.worker_uid, now=now)
         held = [case.attempt for case in self._held(conn, key) if not case.attempt.is_closed]
@@ -194,6 +195,7 @@ class Desk:
 
     def _online(self, conn: sa.Connection, topic: Topic, message: Online, now: float) -> list[Outgoing]:
         pools.set_online(conn, topic.pool, message.pool_uid, message.replica, now)
+        cycles.remind(conn, topic.pool, message.pool_uid, now)
         return []
 
     def _offline(self, conn: sa.Connection, topic: Topic, message: Offline, now: float) -> list[Outgoing]:

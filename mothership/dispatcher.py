@@ -29,7 +29,7 @@ from mothership.inbox import Inbox
 from mothership.outgoing import Outgoing
 from mothership.scheduler import BATCH, assign_queued
 from mothership.sealer import Sealer
-from mothership.storage import pools, runs, workers
+from mothership.storage import cycles, pools, runs, workers
 from mothership.storage.database import Database
 from protocol.messages import encode
 from protocol.topics import to_worker
@@ -234,6 +234,7 @@ class Dispatcher:
         found += [
             outgoing.drain_message(worker) for worker in workers.take_due_drains(conn, now, INBOX_BATCH)
         ]
+        found += [outgoing.cycle_message(item) for item in cycles.take_due_cycles(conn, now)]
         due = runs.take_due(conn, now, INBOX_BATCH)
         self._more = len(due) == INBOX_BATCH or self._more
         found += [message for item in due if (message := outgoing.due_message(item)) is not None]

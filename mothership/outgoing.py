@@ -3,9 +3,18 @@
 from dataclasses import dataclass
 
 from mothership.decisions.states import AttemptState, Notice
+from mothership.storage.cycles import DueCycle
 from mothership.storage.runs import Due
 from mothership.storage.workers import Worker
-from protocol.messages import Drain, InventoryRequested, Message, RunCanceled, RunReleased, RunScheduled
+from protocol.messages import (
+    Cycle,
+    Drain,
+    InventoryRequested,
+    Message,
+    RunCanceled,
+    RunReleased,
+    RunScheduled,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +66,8 @@ def drain_message(worker: Worker) -> Outgoing:
 def inventory_request(pool: str, pool_uid: str) -> Outgoing:
     """Return the question what a pool object's operator holds."""
     return Outgoing(pool, pool, InventoryRequested(pool_uid=pool_uid))
+
+
+def cycle_message(due: DueCycle) -> Outgoing:
+    """Return the wish that a pool object's operator replaces its workers."""
+    return Outgoing(due.pool, due.pool, Cycle(pool_uid=due.pool_uid, cycle=due.cycle))

@@ -34,13 +34,14 @@ def age(since: float | None, now: float) -> str:
 
 def pools(items: Sequence[dict[str, Any]], now: float) -> str:
     """Return a table of pools."""
-    columns = ("name", "id", "workers", "online", "queued", "active", "age")
+    columns = ("name", "id", "workers", "online", "cycling", "queued", "active", "age")
     rows = [
         (
             item["name"],
             item["id"],
             item["workers"],
             item["onlineWorkers"],
+            item["cyclingWorkers"],
             item["queuedRuns"],
             item["activeRuns"],
             age(item["createdAt"], now),

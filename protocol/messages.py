@@ -257,9 +257,14 @@ class InventoryRequested(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle(Message):
-    """Pool level: replace every Worker by a new one once it is idle."""
+    """Pool level: replace every Worker that exists now by a new one once it is idle.
+
+    `cycle` is the ULID of the request; repeated until no worker registered before the request is left. A request
+    is carried out once: one with an id at or below the newest that was carried out changes nothing.
+    """
 
     type: ClassVar[str] = "cycle"
+    cycle: str
 
 
 FROM_WORKER: tuple[type[Message], ...] = (

@@ -9,28 +9,30 @@ published; the Pod's finalizer comes off only once the verdict is stored.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from app import vocabulary as words
 from app.agent import effects, patches
+from app.agent.case import Case
 from app.agent.decisions import (
     conditions,
     history,
     outbox,
     progress,
-    registration,
     released,
     verdict,
     worker_events,
 )
 from app.agent.inbox import Inbox, Letter
 from app.agent.keeping import Keeping
+from app.agent.leaving import Leaving
 from app.agent.live import LivePods, Shown
 from app.agent.mail import Mail, Setting
 from app.agent.memory import Memory
+from app.agent.namespaces import blame_namespace
 from app.agent.orphans import Orphans
 from app.agent.pod_state import PodView
 from app.agent.pool_state import PoolView
@@ -82,16 +84,6 @@ class Pools(Protocol):
         """Send an inventory soon."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What one reconciliation is about."""
-
-    key: Key
-    memory: Memory
-    pool: PoolView | None
-    session: Session | None
-
-
 class Engine:
     """Reconciles Workers."""
 
@@ -117,6 +109,7 @@ class Engine:
         self._keeping = Keeping(cluster, roster, clock)
         self._live = LivePods(cluster, roster)
         self._orphans = Orphans(cluster, roster, counters)
+        self._leaving = Leaving(cluster, self._status, pools, settings.graces, clock)
         self._refusals = Refusals(cluster, revisions, settings.graces)
         self._memories: dict[Key, Memory] = {}
         self._reader = LetterReader(counters)
@@ -151,7 +144,7 @@ class Engine:
             worker, pause = self._advance(worker, case)
             self._after_verdict(worker, case)
             worker, expiry = self._trim_history(worker, case)
-            worker, farewell = self._farewell(worker, case)
+            worker, farewell = self._leaving.farewell(worker, case)
             worker = self._correct_ready(worker)
             return _soonest(pause, expiry, farewell, self._publish(worker, case))
 
@@ -186,7 +179,7 @@ class Engine:
         return worker, None
 
     def _open(self, key: Key, worker: WorkerView | None, letter: Letter) -> WorkerView | None:
-        message = self._reader.read(letter)
+        message = self._reader.read(letter, worker.owner_uid if worker else "")
         if message is None:
             return worker
         if worker is None or worker.uid != message.worker_uid:
@@ -311,7 +304,7 @@ class Engine:
         """Store the verdict, together with the Pods that are kept from now on."""
         run = worker.run
         assert run is not None  # noqa: S101 - every caller has one
-        outcome = _redacted(outcome)
+        outcome = _redacted(blame_namespace(self._cluster.api, worker.namespace, outcome))
         pods = self._status.pods(worker)
         own = next((pod for pod in pods if pod.uid == (run.pod_uid or pod_uid)), None)
         candidate = own if own is not None and history.keepable(own, outcome) else None
@@ -364,47 +357,6 @@ class Engine:
 
     # --- registration and publishing ---
 
-    def _farewell(self, worker: WorkerView, case: Case) -> tuple[WorkerView, float | None]:
-        """Let a deleted Worker go once no run is on it and the mothership was told, or couldn't be."""
-        worker = self._leave_unheard(worker, case)
-        admitted = self._pools.admitted((worker.namespace, worker.pool_name), worker.uid)
-        label = f"{worker.registration}:{worker.deleting}:{worker.in_flight}"
-        waited = case.memory.hold("farewell", label, self._clock.monotonic())
-        next_step = registration.farewell(
-            worker,
-            admitted=admitted,
-            answered=case.memory.unregistered,
-            waited=waited,
-            graces=self._graces,
-        )
-        match next_step:
-            case registration.Farewell.BEGIN:
-                return self._farewell(self._status.write(worker, patches.deregistering(worker)), case)
-            case registration.Farewell.CONFIRMED:
-                return self._status.write(worker, patches.gone(worker)), None
-            case registration.Farewell.UNCONFIRMED:
-                self._event(worker, worker_events.deregistration_unconfirmed())
-                return self._status.write(worker, patches.gone(worker)), None
-            case registration.Farewell.WAIT:
-                return worker, self._graces.deregistration - waited
-        return worker, None
-
-    def _leave_unheard(self, worker: WorkerView, case: Case) -> WorkerView:
-        """Free a Worker whose verdict nobody takes: its pool is gone or another one, or it is deleted itself.
-
-        A deleted Secret, a dead mothership or a terminating namespace never leave a finalizer behind for ever.
-        """
-        current = self._pools.session((worker.namespace, worker.pool_name))
-        served = case.session is not None or (case.pool is not None and current is None)
-        run = worker.run if worker.run is not None and worker.run.phase is Phase.FINISHED else None
-        unheard = run is not None and (worker.deleting or not served)
-        label = f"{unheard}:{worker.run.key if worker.run else ''}"
-        waited = case.memory.hold("unheard", label, self._clock.monotonic())
-        if run is None or not unheard or waited < self._graces.verdict_report:
-            return worker
-        self._event(worker, worker_events.verdict_unreported(run))
-        return self._status.write(worker, patches.released(worker))
-
     def _correct_ready(self, worker: WorkerView) -> WorkerView:
         """Tell of a wish of the pool that came or went while no other patch was due."""
         if not conditions.ready_is_stale(worker):
@@ -418,7 +370,7 @@ class Engine:
             return max(self._graces.verdict_report, LOOK_AGAIN) if waits else None
         memory, now = case.memory, self._clock.monotonic()
         standing = outbox.Standing(
-            pool_uid=session.pool_uid,
+            pool_uid=worker.owner_uid or session.pool_uid,
             controller_version=self._settings.version,
             metadata={"k8s-native": "true", **self._settings.tags},
             admitted=self._pools.admitted((worker.namespace, worker.pool_name), worker.uid),

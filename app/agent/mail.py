@@ -12,7 +12,7 @@ import structlog
 
 from app import vocabulary as words
 from app.agent import effects, patches
-from app.agent.decisions import claim, draining, progress, released, verdict, worker_events
+from app.agent.decisions import claim, draining, leaving, progress, released, verdict, worker_events
 from app.agent.memory import Memory
 from app.agent.pool_state import PoolView
 from app.agent.runtime import Clock, Cluster, Counters
@@ -121,7 +121,7 @@ class Mail:
 
     @staticmethod
     def _decide(worker: WorkerView, message: RunScheduled, pool: PoolView | None) -> claim.Decision:
-        if pool is None:
+        if pool is None or not leaving.belongs(worker, pool.uid):
             return claim.Reject(Rejection.DRAINING, "the worker's pool is gone")
         return claim.decide(worker, message, pool)
 

@@ -13,7 +13,8 @@ class Memory:
     `connection` is the connection that `sent` holds for; `secret_gone` the attempt whose Secret was deleted;
     `made_secret` name and UID of the Secret of a claim that isn't recorded yet; `next_look` when the API server is
     asked again about a Pod that doesn't come or doesn't start; `announced_drain` is None when it must be said again;
-    `problem` is what kept its Pod from starting when it was last looked at.
+    `problem` is what kept its Pod from starting when it was last looked at; `orphaned` that its pool object is gone
+    for good; `told_held` what its user was last told that its deletion waits for.
     """
 
     uid: str
@@ -25,6 +26,8 @@ class Memory:
     unregistered: bool = False
     next_look: float = 0.0
     problem: Problem | None = None
+    orphaned: bool = False
+    told_held: str | None = None
     _held: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def hold(self, what: str, label: str, now: float) -> float:

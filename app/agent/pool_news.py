@@ -1,15 +1,17 @@
 """What users are told of a pool: label, connection annotation and Events, each written only when it is news."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
 from app import vocabulary as words
-from app.agent.decisions import reporting
+from app.agent.decisions import pool_events, reporting
 from app.agent.decisions.ignored import ignored_settings
 from app.agent.pool_state import PoolView
 from app.agent.runtime import Clock, Cluster
 from app.agent.session import Session
+from app.agent.worker_state import WorkerView
 from app.cluster.resources import WORKERPOOLS
 
 REPEAT_EVENT = 600.0
@@ -26,6 +28,8 @@ class Told:
     away_since: float | None = None
     event_at: float = 0.0
     refused: str = ""
+    workers_at: float | None = None
+    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,19 @@ class PoolNews:
         told.generation = pool.generation
         for text in ignored_settings(pool.spec):
             self._cluster.events.emit(pool.reference, words.EVENT_WARNING, words.SETTING_IGNORED_EVENT, text)
+
+    def of_workers(self, pool: PoolView, told: Told, workers: Callable[[], list[WorkerView]]) -> None:
+        """Tell what a deleted pool waits for, and of orphans of an earlier pool of this name, now and then."""
+        now = self._clock.monotonic()
+        if (
+            told.workers_at is not None
+            and now - told.workers_at < REPEAT_EVENT
+            and told.deleting is pool.deleting
+        ):
+            return
+        told.workers_at, told.deleting = now, pool.deleting
+        for event in pool_events.of_workers(pool, workers()):
+            self._cluster.events.emit(pool.reference, *event)
 
     def of_connection(
         self, pool: PoolView, told: Told, session: Session | None, faults: Faults, *, was_ready: bool

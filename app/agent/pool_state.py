@@ -37,6 +37,7 @@ class PoolView:
     history: Rules
     retries: int
     connection: str
+    cycle: str = ""
     pod: Mapping[str, Any] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
 
@@ -74,6 +75,7 @@ def parse_pool(pool: Mapping[str, Any]) -> PoolView:
         history=rules_of(spec),
         retries=_count(spec.get("mqttReconnectRetryCount"), words.DEFAULT_MQTT_RETRIES),
         connection=(metadata.get("annotations") or {}).get(words.CONNECTION_ANNOTATION, ""),
+        cycle=(metadata.get("annotations") or {}).get(words.CYCLE_ANNOTATION, ""),
         pod=pod if isinstance(pod, Mapping) else {},
         spec=spec,
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from app.agent import cycling
 from app.agent.credentials import PoolCredentials, read_credentials
-from app.agent.decisions import inventory, registration
+from app.agent.decisions import inventory, leaving, registration
 from app.agent.decisions.history import Rules
 from app.agent.effects import RevisionStore
 from app.agent.inbox import Letter
@@ -23,7 +24,7 @@ from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
 from app.agent.session import Listener, Session
 from app.agent.trial import Trial
-from app.agent.worker_state import parse_worker
+from app.agent.worker_state import WorkerView, parse_worker
 from app.cluster.errors import ApiError, Forbidden, NotFound
 from app.cluster.objects import KubernetesObject
 from app.cluster.resources import SECRETS, WORKERPOOLS
@@ -58,6 +59,7 @@ class PoolState:
     trial: Trial | None = None
     admitted: frozenset[str] = frozenset()
     inventory_wanted: bool = False
+    cycle_wanted: str = ""
     next_inventory: float = 0.0
     unasked_inventory: float | None = None
     ready_epochs: int = 0
@@ -168,12 +170,13 @@ class Pools:
             return self._without_pool(key)
         state = self._state(key, pool)
         with structlog.contextvars.bound_contextvars(namespace=key[0], pool=pool.name, uid=pool.uid):
-            self._read_letters(key, state)
+            self._read_letters(state)
             self._check_credentials(pool, state)
             self._take_over(key, pool, state)
             self._freeze_settings(pool, state)
             self._follow_history(key, pool, state)
             self._news.of_spec(pool, state.told)
+            self._news.of_workers(pool, state.told, lambda: self._workers(key))
             schema_fault = self._schema_fault()
             faults = Faults(state.fault or _fault_of_trial(state), schema_fault or "")
             was_ready = state.ready_epochs > 0
@@ -181,6 +184,7 @@ class Pools:
             if schema_fault == "":
                 self._admit(key, pool, state)
             later = self._send_inventory(key, state)
+            self._cycle(pool, state)
         pauses = [state.next_check - self._clock.monotonic(), pause, later]
         return max(min(each for each in pauses if each is not None), 0.0)
 
@@ -195,16 +199,23 @@ class Pools:
         return state
 
     def _without_pool(self, key: Key) -> float | None:
-        """Keep the session while Workers remain, which are being told about through it; then end it."""
+        """Keep the session while there are Workers to be told about through it; then end it."""
         state = self._states.get(key)
         if state is None:
             return None
-        if any(self._cluster.workers.get(key[0], each.name) for each in self._roster.members(key)):
+        left = [view for view in self._workers(key) if leaving.needs_session(view)]
+        if left:
+            for view in left:
+                self._wake_worker((key[0], view.name))
             return EMPTY_LOOK
         with self._lock:
             self._states.pop(key, None)
         self._stop(state)
         return None
+
+    def _workers(self, key: Key) -> list[WorkerView]:
+        found = (self._cluster.workers.get(key[0], member.name) for member in self._roster.members(key))
+        return [parse_worker(worker) for worker in found if worker is not None]
 
     def _freeze_settings(self, pool: PoolView, state: PoolState) -> None:
         """Keep a revision of the settings as they are now, before there are Workers or runs that need it.
@@ -346,7 +357,7 @@ class Pools:
         if session is None or not session.state.ready or pool.deleting:
             return
         members = self._roster.members(key)
-        entries = [member.entry for member in members]
+        entries = registration.of_pool((member.entry for member in members), state.uid)
         waiting = any(each.eligible and each.uid not in state.admitted for each in entries)
         known = {each.uid for each in entries}
         if not waiting:
@@ -364,7 +375,7 @@ class Pools:
 
     # --- pool-level messages ---
 
-    def _read_letters(self, key: Key, state: PoolState) -> None:
+    def _read_letters(self, state: PoolState) -> None:
         with self._lock:
             letters, state.letters = state.letters, []
         for letter in letters:
@@ -378,8 +389,13 @@ class Pools:
                 if isinstance(message, InventoryRequested):
                     state.inventory_wanted = True
                 elif isinstance(message, Cycle):
-                    _log.warning("cycle_not_supported", pool=key[1])
+                    state.cycle_wanted = max(state.cycle_wanted, message.cycle)
             letter.acknowledge()
+
+    def _cycle(self, pool: PoolView, state: PoolState) -> None:
+        if state.cycle_wanted:
+            cycling.carry_out(self._cluster, pool, state.cycle_wanted)
+            state.cycle_wanted = ""
 
     def _send_inventory(self, key: Key, state: PoolState) -> float | None:
         session, now = state.current, self._clock.monotonic()
@@ -394,8 +410,7 @@ class Pools:
         pause = self._settings.inventory_period * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         state.unasked_inventory = now + pause
         state.inventory_wanted, state.next_inventory = False, now + INVENTORY_PAUSE
-        found = (self._cluster.workers.get(key[0], member.name) for member in self._roster.members(key))
-        views = [parse_worker(worker) for worker in found if worker is not None]
+        views = [view for view in self._workers(key) if leaving.belongs(view, session.pool_uid)]
         parts = inventory.parts(
             [view for view in views if view.pool_ulid == session.pool_ulid],
             state.admitted,

@@ -22,14 +22,17 @@ class LetterReader:
         self._kinds_logged: set[str] = set()
         self._lock = threading.Lock()
 
-    def read(self, letter: Letter) -> WorkerMessage | None:
-        """Return the message in a letter, None when there is nothing for us in it."""
+    def read(self, letter: Letter, owner: str = "") -> WorkerMessage | None:
+        """Return the message in a letter, None when there is nothing for us in it.
+
+        `owner` is the UID of the pool object that the addressed Worker was made for: an orphan's is not the session's.
+        """
         try:
             message = parse(letter.payload).message
         except MessageError as error:
             self._drop(error.kind, error.detail)
             return None
-        if message.pool_uid != letter.pool_uid:
+        if message.pool_uid not in (letter.pool_uid, owner):
             # Another cluster holds the same token; the message is for its pool object.
             self._drop("foreign_pool", "the message names another pool object")
             return None

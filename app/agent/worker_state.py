@@ -43,7 +43,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """What the agent knows of one Worker at one resourceVersion."""
+    """What the agent knows of one Worker at one resourceVersion.
+
+    `owner_uid` is the UID of the WorkerPool object that it was made for, also when that is gone; empty: unknown.
+    """
 
     namespace: str
     name: str
@@ -63,6 +66,7 @@ class WorkerView:
     kept_pods: tuple[str, ...]
     understood: bool = True
     conditions: tuple[Mapping[str, Any], ...] = ()
+    owner_uid: str = ""
 
     @property
     def in_flight(self) -> bool:
@@ -114,6 +118,7 @@ def parse_worker(worker: Mapping[str, Any]) -> WorkerView:
         kept_pods=tuple(name for name in status.get("keptPods") or () if isinstance(name, str)),
         understood=understood,
         conditions=_conditions(status.get("conditions")),
+        owner_uid=labels.get(words.OWNER_LABEL, ""),
     )
 
 

@@ -53,6 +53,9 @@ EVENTS: Final = Resource("", "v1", "events")
 CONTROLLER_REVISIONS: Final = Resource("apps", "v1", "controllerrevisions")
 """Frozen Pod settings of the pools."""
 
+NAMESPACES: Final = Resource("", "v1", "namespaces", namespaced=False)
+"""Asked for one thing: whether it is being deleted."""
+
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
 """One for each replica of the operator."""
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.contract.fields import JsonObject, optional_count_at, optional_object_at
+from app.cycle_mark import read_mark
 from app.vocabulary import (
     CONNECTION_ANNOTATION,
+    CYCLE_ANNOTATION,
     DEFAULT_POOL_SIZE,
     MAX_POOL_SIZE,
     POOL_LABEL,
@@ -26,7 +28,10 @@ _UNREGISTERED = (REGISTRATION_PENDING, REGISTRATION_GONE)
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A WorkerPool as its hook needs it. `ulid` is None while the agent hasn't labelled the pool."""
+    """A WorkerPool as its hook needs it. `ulid` is None while the agent hasn't labelled the pool.
+
+    `cycled` is the highest number of the Workers that a cycle wants replaced, 0 when there was none.
+    """
 
     name: str
     namespace: str
@@ -36,6 +41,7 @@ class PoolView:
     last_ulid: str | None
     size: int
     closed: int
+    cycled: int
     auto_registered: bool
     connection: str | None
     conditions: list[JsonObject]
@@ -68,6 +74,7 @@ def view_pool(parent: JsonObject) -> PoolView:
     spec = optional_object_at(parent, "spec", "parent.spec")
     status = _mapping(parent.get("status"))
     conditions = status.get("conditions")
+    mark = read_mark(_text(annotations.get(CYCLE_ANNOTATION)))
     return PoolView(
         name=metadata["name"],
         namespace=metadata["namespace"],
@@ -79,6 +86,7 @@ def view_pool(parent: JsonObject) -> PoolView:
             optional_count_at(spec, "poolSize", "parent.spec.poolSize", DEFAULT_POOL_SIZE), MAX_POOL_SIZE
         ),
         closed=_sequence(status.get("sequence")),
+        cycled=mark.sequence if mark else 0,
         auto_registered=not spec.get("token") and not spec.get("privateKey"),
         connection=_text(annotations.get(CONNECTION_ANNOTATION)),
         conditions=[item for item in conditions if isinstance(item, dict)]

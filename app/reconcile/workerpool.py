@@ -39,7 +39,7 @@ def _unchanged(pool: PoolView, workers: list[PoolWorker]) -> list[JsonObject]:
 
 
 def _desired(pool: PoolView, pool_ulid: str, workers: list[PoolWorker]) -> list[JsonObject]:
-    chosen = plan(_live(workers), pool_ulid, pool.size)
+    chosen = plan(_live(workers), pool_ulid, pool.size, pool.cycled)
     staying = [_kept(pool, worker, draining=False) for worker in _by_sequence(chosen.staying)]
     draining = [_kept(pool, worker, draining=True) for worker in _by_sequence(chosen.draining)]
     created = [
@@ -50,7 +50,7 @@ def _desired(pool: PoolView, pool_ulid: str, workers: list[PoolWorker]) -> list[
             worker_ulid=worker_ulid(pool.uid, sequence),
             sequence=sequence,
         )
-        for sequence in next_sequences(pool.closed, _sequences(workers), chosen.missing)
+        for sequence in next_sequences(_closed(pool), _sequences(workers), chosen.missing)
     ]
     return staying + draining + created
 
@@ -62,7 +62,7 @@ def _status(pool: PoolView, workers: list[PoolWorker]) -> JsonObject:
         # Selects no Pod at all, so that HPA never finds the Pods of two pools ambiguous.
         "selector": f"{NOT_USED_LABEL}={pool_ulid or pool.uid}",
         "autoRegistered": pool.auto_registered,
-        "sequence": high_water_mark(pool.closed, _sequences(workers)),
+        "sequence": high_water_mark(_closed(pool), _sequences(workers)),
         "conditions": pool_conditions(pool),
     }
     if pool_ulid is not None:
@@ -80,6 +80,14 @@ def _kept(pool: PoolView, worker: PoolWorker, *, draining: bool) -> JsonObject:
 def _live(workers: list[PoolWorker]) -> list[PoolWorker]:
     """Return the Workers that aren't being deleted."""
     return [worker for worker in workers if not worker.terminating]
+
+
+def _closed(pool: PoolView) -> int:
+    """Return H before this observation: a cycle closes every number up to its own, seen or not.
+
+    A Worker that this view lacks is no reason to make another one: with such a number it is to be replaced.
+    """
+    return max(pool.closed, pool.cycled)
 
 
 def _sequences(workers: list[PoolWorker]) -> set[int]:

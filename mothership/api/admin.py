@@ -14,7 +14,7 @@ from mothership.decisions.attempts import cancel_queued, stop
 from mothership.decisions.states import Run, RunState
 from mothership.errors import BadRequestError, ClashError, UnknownError
 from mothership.run_request import parse_run_request
-from mothership.storage import pools, runs, views, workers
+from mothership.storage import cycles, pools, runs, views, workers
 from mothership.storage.pools import Pool
 from protocol.token import PoolToken
 
@@ -51,6 +51,18 @@ def list_pools() -> ResponseReturnValue:
         return jsonify(pools=views.pool_overview(conn))
 
 
+@blueprint.post("/pools/<pool>/cycle")
+def cycle_pool(pool: str) -> ResponseReturnValue:
+    """Have every registered worker of a pool replaced by a new one once it is idle."""
+    with services().database.write() as conn:
+        found = pools.find_pool(conn, pool)
+        if found is None:
+            raise UnknownError(f"there is no pool {pool!r}")
+        request_id, number = cycles.want_cycle(conn, found.id, new_ulid(), services().clock.now())
+    services().wake()
+    return jsonify(id=found.id, name=found.name, cycle=request_id, workers=number)
+
+
 @blueprint.get("/workers")
 def list_workers() -> ResponseReturnValue:
     """List registered workers, of one pool if it is named."""
@@ -66,6 +78,8 @@ def list_workers() -> ResponseReturnValue:
                 "poolName": names.get(row["pool"], ""),
                 "state": _worker_state(row),
                 "drained": row["drained"],
+                "draining": row["draining"],
+                "cycle": row["cycle"],
                 "run": row["run"],
                 "metadata": row["metadata"],
                 "controllerVersion": row["controller_version"],

@@ -6,6 +6,11 @@ from mothership.storage.tables import SCHEMA_VERSION
 
 STEPS = {
     1: ("ALTER TABLE runs ADD COLUMN tool TEXT NOT NULL DEFAULT ''",),
+    2: (
+        "ALTER TABLE connections ADD COLUMN cycle_due_at FLOAT",
+        "ALTER TABLE connections ADD COLUMN cycle_tries INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE workers ADD COLUMN cycle TEXT",
+    ),
 }
 """Statements that take a database from the version in the key to the next one."""
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from mothership.decisions.states import AttemptState, Notice, RunState
 from protocol.runs import Outcome
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Stored as SQLite's user_version; an older database is migrated (``storage/migrations.py``), a newer one refused."""
 
 metadata = sa.MetaData()
@@ -75,6 +75,8 @@ connections = sa.Table(
     sa.Column("changed_at", sa.Float, nullable=False),
     sa.Column("asked_at", sa.Float),  # when an inventory was last asked for
     sa.Column("ask_due", sa.Boolean, nullable=False, default=False),
+    sa.Column("cycle_due_at", sa.Float),  # when the operator is to be told of a cycle
+    sa.Column("cycle_tries", sa.Integer, nullable=False, default=0, server_default="0"),
 )
 
 workers = sa.Table(
@@ -98,6 +100,7 @@ workers = sa.Table(
     sa.Column("hold_until", sa.Float, nullable=False, default=0.0),
     sa.Column("drain_due_at", sa.Float),
     sa.Column("drain_tries", sa.Integer, nullable=False, default=0),
+    sa.Column("cycle", sa.Text),  # the newest request that wants it replaced
     sa.Index("workers_by_connection", "pool", "pool_uid"),
     sa.Index("workers_registered", "registered", "available", "pool"),
     sa.Index("workers_drain_due", "drain_due_at"),

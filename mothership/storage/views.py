@@ -97,9 +97,11 @@ def pool_overview(conn: sa.Connection) -> list[dict[str, Any]]:
     """Return pools for people, with how many workers and runs each has."""
     registered = sa.select(workers.c.pool, sa.func.count()).where(workers.c.registered.is_(True))
     free = registered.where(workers.c.available.is_(True))
+    to_replace = registered.where(workers.c.cycle.is_not(None))
     by_state = sa.select(runs.c.pool, runs.c.state, sa.func.count()).where(runs.c.finished_at.is_(None))
     totals = _counts(conn, registered)
     online = _counts(conn, free)
+    cycling = _counts(conn, to_replace)
     waiting: dict[str, int] = {}
     active: dict[str, int] = {}
     for pool, state, count in conn.execute(by_state.group_by(runs.c.pool, runs.c.state)):
@@ -111,6 +113,7 @@ def pool_overview(conn: sa.Connection) -> list[dict[str, Any]]:
             "name": row.name,
             "workers": totals.get(row.id, 0),
             "onlineWorkers": online.get(row.id, 0),
+            "cyclingWorkers": cycling.get(row.id, 0),
             "queuedRuns": waiting.get(row.id, 0),
             "activeRuns": active.get(row.id, 0),
             "createdAt": row.created_at,

@@ -23,10 +23,12 @@ def pool(
     status: Object | None = None,
     uid: str = POOL_UID,
     connection: str | None = None,
+    cycle: str | None = None,
 ) -> Object:
-    """Return an observed WorkerPool; `closed` is H in its status."""
+    """Return an observed WorkerPool; `closed` is H in its status, `cycle` the text of the cycle's annotation."""
     labels = {} if ulid is None else {"workers.spacelift.io/ulid": ulid}
     annotations = {} if connection is None else {"workers.spacelift.io/connection": connection}
+    annotations |= {} if cycle is None else {"workers.spacelift.io/cycle": cycle}
     status = dict(status or {}) | ({} if closed is None else {"sequence": closed})
     reference = {"secretKeyRef": {"name": "local-pool", "key": "token"}}
     return {

@@ -5,7 +5,7 @@ which no pure hook can rule out, cost nothing as long as the mothership doesn't 
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app import vocabulary as words
@@ -15,16 +15,17 @@ from app.agent.worker_state import WorkerView
 
 @dataclass(frozen=True, slots=True)
 class RosterEntry:
-    """What admission needs to know of one Worker."""
+    """What admission needs to know of one Worker. `owner` is the UID of the pool object that it was made for."""
 
     uid: str
     sequence: int
     occupies: bool
     eligible: bool
+    owner: str = ""
 
 
 class Farewell(StrEnum):
-    """What is next for a deleted Worker."""
+    """What is next for a Worker that leaves."""
 
     STAY = "stay"
     BEGIN = "begin"
@@ -41,7 +42,16 @@ def roster_entry(worker: WorkerView) -> RosterEntry:
         sequence=worker.sequence,
         occupies=worker.registered,
         eligible=pending and worker.managed and not worker.deleting and worker.understood,
+        owner=worker.owner_uid,
     )
+
+
+def of_pool(roster: Iterable[RosterEntry], pool_uid: str) -> list[RosterEntry]:
+    """Return the entries with those of another pool object made ineligible: orphans of an earlier one of this name.
+
+    One that the mothership knows counts all the same until it has left.
+    """
+    return [each if each.owner in ("", pool_uid) else replace(each, eligible=False) for each in roster]
 
 
 def admissible(roster: Iterable[RosterEntry], admitted: Collection[str], pool_size: int) -> set[str]:
@@ -61,14 +71,24 @@ def admissible(roster: Iterable[RosterEntry], admitted: Collection[str], pool_si
 
 
 def farewell(
-    worker: WorkerView, *, admitted: bool, answered: bool, waited: float, graces: Graces = DEFAULTS
+    worker: WorkerView,
+    *,
+    admitted: bool,
+    answered: bool,
+    waited: float,
+    graces: Graces = DEFAULTS,
+    orphaned: bool = False,
 ) -> Farewell:
-    """Return what is next for a Worker that may be deleted.
+    """Return what is next for a Worker that may be on its way out.
 
     `admitted`: this process has sent `register` for it; `answered`: `unregistered` came; `waited`: seconds since
     the agent first saw that it may go.
     """
-    if not worker.deleting or worker.in_flight or worker.registration == words.REGISTRATION_GONE:
+    if (
+        not (worker.deleting or orphaned)
+        or worker.in_flight
+        or worker.registration == words.REGISTRATION_GONE
+    ):
         return Farewell.STAY
     if worker.registration == words.REGISTRATION_PENDING and not admitted:
         return Farewell.CONFIRMED

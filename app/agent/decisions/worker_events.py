@@ -68,6 +68,21 @@ def verdict_unreported(run: Attempt) -> EventText:
     return _event(words.DEREGISTRATION_UNCONFIRMED_EVENT, text)
 
 
+def deletion_waits(text: str) -> EventText:
+    """Return the Event about what a deleted Worker waits for."""
+    return _event(words.DELETION_WAITS_EVENT, f"The worker is deleted and waits: {text}")
+
+
+def orphaned(worker: WorkerView) -> EventText:
+    """Return the Event about a Worker whose pool object is gone."""
+    rest = f"; run {worker.run.run} goes on to its end" if worker.run else ""
+    text = (
+        f"WorkerPool {worker.pool_name} (UID {worker.owner_uid}) was deleted without this worker, which takes no more runs"
+        f"{rest}. Delete it: kubectl delete worker {worker.name} -n {worker.namespace}"
+    )
+    return _event(words.ORPHANED_EVENT, text)
+
+
 def _event(reason: str, text: str) -> EventText:
     kind, _ = EVENTS[words.WORKER_KIND, reason]
     return kind, reason, text

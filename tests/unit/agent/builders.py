@@ -25,14 +25,18 @@ Json = dict[str, Any]
 
 
 def worker_object(*, status: Json | None = None, **changes: Any) -> Json:  # noqa: ANN401
-    """Return a registered, idle Worker; `changes` are deleting, managed, draining, uid, sequence, ulid."""
+    """Return a registered, idle Worker; `changes` are deleting, managed, draining, uid, sequence, ulid, owner."""
     ulid = changes.get("ulid", WORKER_ULID)
     metadata: Json = {
         "namespace": NAMESPACE,
         "name": f"{POOL}-{ulid.lower()}",
         "uid": changes.get("uid", WORKER_UID),
         "resourceVersion": "10",
-        "labels": {words.ULID_LABEL: ulid, words.POOL_LABEL: changes.get("pool_ulid", POOL_ULID)},
+        "labels": {
+            words.ULID_LABEL: ulid,
+            words.POOL_LABEL: changes.get("pool_ulid", POOL_ULID),
+            words.OWNER_LABEL: changes.get("owner", POOL_UID),
+        },
         "annotations": {words.POOL_NAME_ANNOTATION: POOL},
         "finalizers": [words.WORKER_FINALIZER] if changes.get("managed", True) else [],
     }

@@ -617,7 +617,8 @@ def test_a_dead_mothership_holds_a_deleted_worker_for_a_minute_at_most(world: Wo
     assert world.status()["registration"] == "Deregistering"
     world.pass_time(4)
     assert world.status()["registration"] == "Gone"
-    assert [event[2] for event in world.events if event[0] == "Worker"] == ["DeregistrationUnconfirmed"]
+    told = [event[2] for event in world.events if event[0] == "Worker"]
+    assert told == ["DeletionWaits", "DeregistrationUnconfirmed"]
 
 
 def test_a_deleted_busy_worker_is_let_go_only_after_its_run(world: World, material: Material) -> None:

@@ -11,7 +11,7 @@ from app.agent import pools
 from app.agent.credentials import PoolCredentials, read_credentials
 from app.cluster.errors import Forbidden
 from app.cluster.resources import SECRETS, WORKERPOOLS, WORKERS
-from protocol.messages import Cycle, Inventory, InventoryRequested, Online, Register, Unregister, WorkerState
+from protocol.messages import Inventory, InventoryRequested, Online, Register, Unregister, WorkerState
 from tests.unit.agent import builders as a
 from tests.unit.agent.conftest import Material, make_material
 from tests.unit.agent.world import FakeLink, World
@@ -71,11 +71,10 @@ def test_an_inventory_is_sent_when_it_is_asked_for_and_not_too_often(world: Worl
     world.time += 2
     for _ in range(100):
         world.link.deliver(InventoryRequested(pool_uid=a.POOL_UID), a.POOL_ULID)
-    world.link.deliver(Cycle(pool_uid=a.POOL_UID), a.POOL_ULID)
     world.link.deliver_bytes(b"nonsense", a.POOL_ULID)
     world.settle()
     assert [type(each) for each in world.link.take()] == [Inventory]
-    assert len(world.link.acked) == 102
+    assert len(world.link.acked) == 101
 
 
 def test_bad_credentials_are_an_event_and_a_condition_and_heal_by_themselves(

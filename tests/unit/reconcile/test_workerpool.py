@@ -125,18 +125,43 @@ def test_scale_down_drops_unregistered_first_then_those_without_kept_pods_then_t
 def test_a_saturated_pool_shrinks_by_draining_and_takes_it_back_when_it_grows() -> None:
     """The mark is worked out anew at each call."""
     workers = [busy_worker(1), busy_worker(2), busy_worker(3)]
-    shrunk = sync_pool(pool_request(pool(size=1), *workers))
-    assert sorted(sequences(shrunk.children)) == [1, 2, 3]
-    assert sorted(draining(shrunk.children)) == [2, 3]
-    marked = [busy_worker(1), busy_worker(2, draining=True), busy_worker(3, draining=True)]
-    assert draining(sync_pool(pool_request(pool(size=2), *marked)).children) == [3]
+    shrunk = sync_pool(pool_request(pool(size=2), *workers))
+    assert sorted(draining(shrunk.children)) == [1, 2, 3]
+    marked = [busy_worker(number, draining=True) for number in (1, 2, 3)]
+    assert sorted(draining(sync_pool(pool_request(pool(size=2), *marked)).children)) == [1, 2, 3]
     assert draining(sync_pool(pool_request(pool(size=3), *marked)).children) == []
 
 
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_whoever_is_idle_first_makes_a_saturated_pool_smaller(first: int) -> None:
+    """Else the pool would wait for a chosen worker's run while others end and are followed by new ones."""
+    left = [number for number in (1, 2, 3) if number != first]
+    workers = [idle_worker(first, draining=True), *(busy_worker(number, draining=True) for number in left)]
+    answer = sync_pool(pool_request(pool(size=2), *workers))
+    assert sorted(sequences(answer.children)) == left
+    assert draining(answer.children) == [], "what is left is needed, and called back"
+
+
+def test_a_large_pool_marks_no_more_than_helps() -> None:
+    """A thousand writes for the sake of one Worker, and a thousand to take them back, would help nobody."""
+    workers = [busy_worker(number) for number in range(1, 101)]
+    marked = draining(sync_pool(pool_request(pool(size=97), *workers)).children)
+    assert sorted(marked) == list(range(85, 101))
+    again = [busy_worker(number, draining=number in marked) for number in range(1, 101)]
+    assert draining(sync_pool(pool_request(pool(size=97), *again)).children) == marked
+
+
 def test_busy_workers_that_drain_already_are_chosen_again() -> None:
-    """Otherwise another one would be drained at each call."""
-    workers = [busy_worker(1, draining=True), busy_worker(2)]
-    assert draining(sync_pool(pool_request(pool(size=1), *workers)).children) == [1]
+    """Otherwise others would be drained at each call."""
+    workers = [busy_worker(number, draining=number <= 12) for number in range(1, 31)]
+    assert sorted(draining(sync_pool(pool_request(pool(size=29), *workers)).children)) == list(range(1, 13))
+
+
+def test_nobody_is_marked_while_idle_workers_can_go() -> None:
+    """Busy ones aren't in the way."""
+    answer = sync_pool(pool_request(pool(size=2), busy_worker(1), idle_worker(2), busy_worker(3)))
+    assert sorted(sequences(answer.children)) == [1, 3]
+    assert draining(answer.children) == []
 
 
 def test_a_drained_worker_goes_once_it_is_idle() -> None:
