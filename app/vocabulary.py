@@ -74,6 +74,9 @@ SEQUENCE_LABEL: Final = "workers.spacelift.io/sequence"
 ASSIGNMENT_LABEL: Final = "workers.spacelift.io/assignment"
 """On run Pods: the number of the assignment of the Worker that this Pod serves."""
 
+REPLICA_LABEL: Final = "workers.spacelift.io/replica"
+"""On Leases: ``true`` says that the Lease is that of a replica of the operator."""
+
 NOT_USED_LABEL: Final = "workers.spacelift.io/not-used"
 """In a pool's scale selector only: no Pod carries it, so that HPA never finds two pools' Pods ambiguous."""
 
@@ -84,6 +87,12 @@ POOL_NAME_ANNOTATION: Final = "workers.spacelift.io/workerpool-name"
 
 CONNECTION_ANNOTATION: Final = "workers.spacelift.io/connection"
 """On a pool: JSON {state, reason, message, time} from the agent; the hook copies it into the conditions."""
+
+REPLICA_FIT_ANNOTATION: Final = "workers.spacelift.io/fit"
+"""On a replica's Lease: ``false`` while the replica can't work on pools, for example because of the CRDs' revision."""
+
+REPLICA_LEASE_PREFIX: Final = "workerpool-replica-"
+"""In front of the replica's name: the name of its Lease in the operator's namespace."""
 
 SCHEMA_REVISION_ANNOTATION: Final = "workers.spacelift.io/schema-revision"
 """On the CRDs: the revision of their schemas. The agent claims nothing when the ledger would be pruned."""
