@@ -104,7 +104,12 @@ def looked(sightings: Sightings, leases: Iterable[Lease], began: float, now: flo
         name: each for name, each in sightings.items() if name in found or each.changed >= began
     }
     for lease in found.values():
-        kept = noticed(kept, lease, now)
+        known = kept.get(lease.name)
+        if known is not None and lease.version < known.lease.version and known.changed < began:
+            # The API server was restored from a backup: what it says now counts, however old its numbers are.
+            kept = {**kept, lease.name: Sighting(lease, now, now)}
+        else:
+            kept = noticed(kept, lease, now)
     return {name: _confirmed(each, found.get(name), began) for name, each in kept.items()}
 
 

@@ -96,6 +96,16 @@ def test_an_older_state_changes_nothing() -> None:
     assert sharing.vanished(seen, "lease-c", 6) is seen
 
 
+def test_an_api_server_restored_from_a_backup_is_believed() -> None:
+    """Its versions begin anew: a replica that died with the old ones must be found dead all the same."""
+    seen = sharing.noticed({}, lease("b", 500), 0.0)
+    restored = sharing.looked(seen, [lease("b", 3)], began=15.0, now=15.0)
+    assert restored["lease-b"].alive
+    assert not sharing.looked(restored, [lease("b", 3)], began=30.0, now=30.0)["lease-b"].alive
+    meanwhile = sharing.noticed(seen, lease("b", 501), 16.0)
+    assert sharing.looked(meanwhile, [lease("b", 500)], began=15.0, now=17.0)["lease-b"].lease.version == 501
+
+
 def test_a_look_forgets_what_was_deleted_before_it_began_only() -> None:
     """A Lease that a watch showed while the look went on may be younger than the look's answer."""
     seen = sharing.noticed(sharing.noticed({}, lease("b"), 1.0), lease("c"), 5.0)
