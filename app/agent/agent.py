@@ -3,6 +3,7 @@
 Start and stop are called by the composition root. It decides nothing: `engine` works on Workers, `pools` on pools.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from app.agent.connection import Connection
 from app.agent.decisions import draining
 from app.agent.effects import RevisionStore
 from app.agent.engine import Engine
+from app.agent.guard import Guard, GuardedApi, GuardedEvents, LostPoolError
 from app.agent.inbox import Inbox, Letter
+from app.agent.ownership import Everything, Ownership
 from app.agent.pod_state import trim_pod, worker_name_of
 from app.agent.pools import Pools
 from app.agent.roster import Roster
@@ -40,6 +43,10 @@ STOP_SHARE = 0.4
 """Part of the stop's time that work under way may take; the rest is for goodbyes to the broker."""
 
 
+LEASE_SHARE = 0.2
+"""Part of the stop's time that is kept for deleting the Lease, however long the goodbyes take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Whether the agent makes progress. `checks` says so for each part, in words.
@@ -63,9 +70,13 @@ class Agent:
         settings: AgentSettings,
         clock: Clock | None = None,
         connect: Connect = Connection,
+        ownership: Ownership | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock or Clock()
         self.counters = Counters()
+        self._ownership = ownership or Everything()
+        self._guard = Guard(self._ownership.owns)
+        guarded = GuardedApi(api, self._guard)
         self._roster, self._inbox = Roster(), Inbox()
         spaces = settings.namespaces
         self._pool_cache = Informer(api, WORKERPOOLS, spaces, "", self._pool_changed)
@@ -73,18 +84,21 @@ class Agent:
         self._pod_cache = Informer(api, PODS, spaces, words.RUN_LABEL, self._pod_changed, trim_pod)
         self._informers = (self._pool_cache, self._worker_cache, self._pod_cache)
         self._cluster = Cluster(
-            api, self._pool_cache, self._worker_cache, self._pod_cache, events, run_pod_of
+            guarded,
+            self._pool_cache,
+            self._worker_cache,
+            self._pod_cache,
+            GuardedEvents(events, self._guard),
+            run_pod_of,
         )
         self._schema, self._schema_known = SchemaCheck(api), False
         self._sidecars = NativeSidecars(settings.native_sidecars, api.server_version)
-        self._revisions = RevisionStore(api, self._sidecars.known)
+        self._revisions = RevisionStore(guarded, self._sidecars.known)
         expected = (ApiError,)
         self._pool_queue: WorkQueue[Key] = WorkQueue(
-            "pools", lambda key: self._pools.reconcile(key), settings.pool_threads, expected
+            "pools", self._work_on_pool, settings.pool_threads, expected
         )
-        self._queue: WorkQueue[Key] = WorkQueue(
-            "workers", lambda key: self._engine.reconcile(key), settings.threads, expected
-        )
+        self._queue: WorkQueue[Key] = WorkQueue("workers", self._work_on_worker, settings.threads, expected)
         self._pools = Pools(
             self._cluster,
             self._roster,
@@ -97,6 +111,7 @@ class Agent:
             self._pool_queue.add,
             self._queue.add,
             self._schema_fault,
+            self._ownership.owns,
         )
         self._engine = Engine(
             self._cluster,
@@ -131,7 +146,15 @@ class Agent:
             queue.stop(deadline * STOP_SHARE) if queue.alive else True
             for queue in (self._pool_queue, self._queue)
         ]
-        stops = [each.stop for each in self._pools.sessions()] + [each.stop for each in self._informers]
+        # First the goodbyes, then the Lease: who takes over must not meet our sessions.
+        farewells = [each.stop for each in self._pools.sessions()]
+        ended.extend(
+            stop(max(end - deadline * LEASE_SHARE - self._clock.monotonic(), 0.1)) for stop in farewells
+        )
+        stops: list[Callable[[float], bool]] = [
+            self._ownership.stop,
+            *(each.stop for each in self._informers),
+        ]
         ended.extend(stop(max(end - self._clock.monotonic(), 0.1)) for stop in stops)
         return all(ended)
 
@@ -148,6 +171,7 @@ class Agent:
             "queues": not synced or (self._queue.alive and self._pool_queue.alive),
             "connections": all(session.alive for session in sessions),
             "keeper": self._keeper.is_alive() and kept < settings.lag_limit,
+            "lease": self._ownership.alive,
             "progress": lag < settings.lag_limit,
         }
         needed = {
@@ -155,6 +179,7 @@ class Agent:
             "watches": silent < settings.silence_limit,
             "schema": self._schema.ok(),
             "version": self._sidecars.known() is not None,
+            "sharing": self._ownership.joined,
         }
         checks = {name: "ok" if good else "failing" for name, good in {**vital, **needed}.items()}
         checks["oldest_work_seconds"] = f"{lag:.1f}"
@@ -163,6 +188,7 @@ class Agent:
             checks["schema"] = self._schema.fault
         if self._sidecars.known() is None:
             checks["version"] = "the API server's version has not been read yet: nothing is claimed"
+        checks["replicas"] = self._ownership.describe()
         ready = sum(session.state.ready for session in sessions)
         checks["pools_connected"] = f"{ready} of {len(self._pools.known())}"
         live = all(vital.values())
@@ -188,8 +214,44 @@ class Agent:
             self._queue.add((session.pool_key[0], member.name))
 
     def on_session_lost(self, session: Session) -> None:
-        """Have the pool's state told."""
+        """Have the pool's state told; look at the Leases when another client took the session (fact 10)."""
+        if session.state.taken_over:
+            self._ownership.reconsider()
         self._pool_queue.add(session.pool_key)
+
+    # --- what is ours ---
+
+    def _work_on_pool(self, key: Key) -> float | None:
+        with self._guard.working_on(key):
+            try:
+                return self._pools.reconcile(key)
+            except LostPoolError:
+                self._pools.release()
+                return None
+
+    def _work_on_worker(self, key: Key) -> float | None:
+        pool = self._pool_of(key)
+        if self._ownership.owns(pool):
+            with self._guard.working_on(pool), contextlib.suppress(LostPoolError):
+                return self._engine.reconcile(key)
+        # It is another replica's: when it comes back, what was known of it counts no more.
+        self._engine.forget(key)
+        self._inbox.drop(key)
+        return None
+
+    def _pool_of(self, worker: Key) -> Key:
+        found = self._worker_cache.get(*worker)
+        named = parse_worker(found).pool_name if found is not None else ""
+        # Of a Worker that doesn't exist, its name tells.
+        return worker[0], named or worker[1].rpartition("-")[0]
+
+    def _ownership_changed(self) -> None:
+        self._pools.release()
+        self._resync()
+
+    def _fit(self) -> bool:
+        """Return whether this process can work on pools: on this cluster's CRDs, whose version is known."""
+        return self._schema.ok() and self._sidecars.known() is not None
 
     # --- informers' changes ---
 
@@ -217,7 +279,7 @@ class Agent:
 
     def _tell_of_draining(self, former: WorkerView, worker: WorkerView) -> None:
         event = draining.pools_wish(former, worker)
-        if event is not None:
+        if event is not None and self._ownership.owns((worker.namespace, worker.pool_name)):
             self._cluster.events.emit(worker.reference, *event)
 
     def _pod_changed(self, _type: str, old: KubernetesObject | None, new: KubernetesObject | None) -> None:
@@ -239,6 +301,8 @@ class Agent:
                 return
         self._queue.start()
         self._pool_queue.start()
+        # Not before the caches are complete: whose pools we take stops working on them at once.
+        self._ownership.start(self._ownership_changed, self._fit)
         _log.info("agent_started", namespaces=list(self._settings.namespaces), replica=self._settings.replica)
         next_schema = next_sweep = self._clock.monotonic()
         while not self._stopping.wait(1.0):
@@ -258,6 +322,7 @@ class Agent:
                 _log.info("schema_revision_matches")
             else:
                 _log.error("schema_revision_mismatch", detail=self._schema.fault)
+            self._ownership.reconsider()
             self._resync()
         return self._settings.schema_check if self._schema.ok() else self._settings.broken_schema_check
 
@@ -268,6 +333,7 @@ class Agent:
     def _check_version(self) -> float:
         if self._sidecars.refresh():
             _log.info("native_sidecars", available=self._sidecars.known())
+            self._ownership.reconsider()
             self._resync()
         known = self._sidecars.known() is not None
         return self._settings.version_check if known else self._settings.broken_version_check
@@ -275,7 +341,9 @@ class Agent:
     def _sweep(self) -> None:
         self._resync()
         try:
-            sweep_revisions(self._cluster, self._revisions, self._settings.namespaces, self._clock)
+            sweep_revisions(
+                self._cluster, self._revisions, self._settings.namespaces, self._clock, self._ownership.owns
+            )
         except Exception as error:  # noqa: BLE001 - the keeper must live; the next sweep does the rest
             _log.warning("sweep_failed", error=str(error))
 

@@ -58,6 +58,11 @@ class Inbox:
                 self._letters.pop(key, None)
         letter.acknowledge()
 
+    def drop(self, key: Key) -> None:
+        """Forget a Worker's letters, unacknowledged: another replica gets them from the broker."""
+        with self._lock:
+            self._letters.pop(key, None)
+
     def __len__(self) -> int:
         """Return for how many Workers letters wait."""
         return len(self._letters)

@@ -63,7 +63,8 @@ class PoolState:
 class Pools:
     """Reconciles WorkerPools, and answers for them to the engine.
 
-    `schema_fault` says what is wrong with the CRDs; empty: nothing, None: they weren't read yet.
+    `schema_fault` says what is wrong with the CRDs; empty: nothing, None: they weren't read yet. `owns` says which
+    pools are this replica's; those of others are left alone.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class Pools:
         wake_pool: Callable[[Key, float], None],
         wake_worker: Callable[[Key], None],
         schema_fault: Callable[[], str | None],
+        owns: Callable[[Key], bool] = lambda _key: True,
     ) -> None:
         self._cluster, self._roster, self._settings = cluster, roster, settings
         self._revisions = revisions
         self._clock, self._counters, self._connect = clock, counters, connect
         self._listener, self._wake_pool, self._wake_worker = listener, wake_pool, wake_worker
         self._schema_fault, self._news = schema_fault, PoolNews(cluster, clock)
+        self._owns = owns
         self._states: dict[Key, PoolState] = {}
         self._lock = threading.Lock()
 
@@ -149,14 +152,36 @@ class Pools:
         state.ready_epochs += 1
         self._wake_pool(session.pool_key, 0.0)
 
+    def release(self) -> None:
+        """End the sessions of pools that are another replica's now, at once and without waiting for anything."""
+        with self._lock:
+            lost = [key for key in self._states if not self._owns(key)]
+            states = [self._states.pop(key) for key in lost]
+        for state in states:
+            # What waits to be sent is another replica's to say.
+            self._stop(state, 0.0)
+        if lost:
+            _log.info("pools_handed_over", pools=["/".join(key) for key in lost])
+
     # --- the work ---
 
     def reconcile(self, key: Key) -> float | None:
         """Bring one pool forward; return after how many seconds to look again."""
+        if not self._owns(key):
+            self.release()
+            return None
         pool = self.view(key)
         if pool is None:
             return self._without_pool(key)
         state = self._state(key, pool)
+        try:
+            return self._bring_forward(key, pool, state)
+        finally:
+            if self._states.get(key) is not state:
+                # It was released meanwhile: what was opened since must not stay open.
+                self._stop(state, 0.0)
+
+    def _bring_forward(self, key: Key, pool: PoolView, state: PoolState) -> float:
         with structlog.contextvars.bound_contextvars(namespace=key[0], pool=pool.name, uid=pool.uid):
             self._read_letters(key, state)
             self._check_credentials(pool, state)
@@ -220,10 +245,10 @@ class Pools:
                 self._wake_worker((key[0], member.name))
 
     @staticmethod
-    def _stop(state: PoolState) -> None:
+    def _stop(state: PoolState, deadline: float = 2.0) -> None:
         for session in (state.current, state.upcoming):
             if session is not None:
-                session.stop(2.0)
+                session.stop(deadline)
 
     # --- credentials ---
 
@@ -265,8 +290,10 @@ class Pools:
         """Open a session with new credentials; return whether they can be used."""
         if state.credentials is not None and state.credentials.fingerprint == credentials.fingerprint:
             return True
+        if not self._owns((pool.namespace, pool.name)):
+            return False
         try:
-            session = Session(pool, credentials, self._settings, self._clock, self._listener(), self._connect)
+            session = self._session(pool, credentials)
         except (OSError, ValueError) as error:
             state.fault = f"the token's certificates can't be used: {type(error).__name__}"
             return False
@@ -281,6 +308,12 @@ class Pools:
             state.upcoming = session
         session.start()
         return True
+
+    def _session(self, pool: PoolView, credentials: PoolCredentials) -> Session:
+        key, listener = (pool.namespace, pool.name), self._listener()
+        return Session(
+            pool, credentials, self._settings, self._clock, listener, self._connect, lambda: self._owns(key)
+        )
 
     def _take_over(self, key: Key, state: PoolState) -> None:
         """Let the new pair of credentials take over once it proved good."""

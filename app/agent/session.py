@@ -74,6 +74,7 @@ class Session:
         clock: Clock,
         listener: Listener,
         connect: Connect,
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         with Session._numbering:
             Session._numbers += 1
@@ -82,7 +83,7 @@ class Session:
         self.pool_uid, self.pool_ulid = pool.uid, credentials.token.pool_ulid
         self.credentials = credentials
         self.replica = settings.replica
-        self._clock, self._listener = clock, listener
+        self._clock, self._listener, self._allowed = clock, listener, allowed
         self._link = connect(self._connection_settings(), self)
 
     def start(self) -> None:
@@ -113,7 +114,12 @@ class Session:
         return self._link.oldest_unacknowledged()
 
     def publish(self, worker_ulid: str, key: str, message: Message) -> bool:
-        """Publish on a Worker's topic; `key` is what a newer message replaces an unsent older one by."""
+        """Publish on a Worker's topic; `key` is what a newer message replaces an unsent older one by.
+
+        Return False, having done nothing, when that can't be done now or the pool isn't this replica's.
+        """
+        if not self._allowed():
+            return False
         topic = from_worker(self.credentials.token.topic_namespace, self.pool_ulid, worker_ulid)
         return self._link.publish((worker_ulid, key), topic, encoded(message, self._clock))
 

@@ -21,7 +21,7 @@ ABANDONED_AFTER = 600.0
 class Timing:
     """Seconds. A Lease is good for `duration`, renewed every `interval`, and given up when none succeeded for `deadline`.
 
-    Valid only with interval < deadline < duration: see `contradiction`.
+    Only with interval < deadline < duration does ownership never overlap; the settings refuse anything else.
     """
 
     duration: float = 15.0
@@ -71,13 +71,6 @@ class Sighting:
 
 Sightings = Mapping[str, Sighting]
 """The Leases of the other replicas by the Lease's name."""
-
-
-def contradiction(timing: Timing) -> str:
-    """Return what is wrong with the times, empty when nothing is."""
-    if not timing.interval < timing.deadline < timing.duration:
-        return "the renewal interval must be shorter than the renewal deadline, and that shorter than the duration"
-    return ""
 
 
 def noticed(sightings: Sightings, lease: Lease, now: float) -> Sightings:
