@@ -27,6 +27,7 @@ from devcluster import (
     broker,
     build,
     controlplane,
+    links,
     metacontroller,
     mothership,
     objects,
@@ -42,6 +43,7 @@ from devcluster.paths import cluster_directory
 from devcluster.ports import Ports
 from devcluster.processes import Component, Program
 from devcluster.progress import ClusterError, Say, say_to_stderr
+from devcluster.relay import Relay
 from devcluster.site import PURPOSES, Site
 from devcluster.state import Claim, ProcessRecord, State
 from devcluster.steps import Step
@@ -63,6 +65,8 @@ class Options:
     """Further arguments by component: node, mothership, operator, hookdriver."""
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Further environment by component, of the same four."""
+    relays: frozenset[str] = frozenset()
+    """Links that a relay stands in (see links.py), `all` for every one; `Cluster.relays` has them."""
 
 
 class Cluster:
@@ -79,7 +83,9 @@ class Cluster:
         """Describe a cluster, by its name below .cluster or by a directory of its own; `up` starts it."""
         chosen = options or Options()
         self.options = replace(
-            chosen, components=resolve(chosen.components if components is None else components)
+            chosen,
+            components=resolve(chosen.components if components is None else components),
+            relays=links.check(chosen.relays),
         )
         self.directory = cluster_directory(where)
         self._say = say
@@ -87,6 +93,7 @@ class Cluster:
         self._ports: Ports | None = None
         self._site: Site | None = None
         self._components: dict[str, Component] = {}
+        self._relays: dict[str, Relay] = {}
         self._ready = False
         self._recording = threading.Lock()
 
@@ -121,6 +128,11 @@ class Cluster:
     def components(self) -> Mapping[str, Component]:
         """The components by name."""
         return self._components
+
+    @property
+    def relays(self) -> Mapping[str, Relay]:
+        """The relays by link, to cut, silence and delay them."""
+        return self._relays
 
     @property
     def logs_dir(self) -> Path:
@@ -179,12 +191,13 @@ class Cluster:
         self._claim = Claim(self.directory)
         # What a cluster that was killed left here is of no use: its ports belong to nobody.
         state.clear(self.directory)
-        self._ports = Ports(PURPOSES)
+        self._ports = Ports((*PURPOSES, *(links.purpose(name) for name in sorted(self.options.relays))))
         self._site = Site(self.directory, tools, self._ports)
         self._site.make_directories()
 
     def _prepare(self) -> None:
         credentials = controlplane.make_credentials(self.site)
+        self._relays = links.relays(self.options.relays, self.site.ports)
         self._components = {
             program.name: Component(program, self.site.logs / f"{program.name}.log", self._say, self._record)
             for program in self._programs(credentials)
@@ -211,7 +224,7 @@ class Cluster:
     def _steps(self) -> dict[str, Step]:
         """Return what has to be done, by component, and what each waits for."""
         site, kubectl, documents = self.site, self.kubectl, list[Document]()
-        hooks = self.options.hooks_endpoint or site.url("operator-hooks", "http")
+        hooks = self.options.hooks_endpoint or site.via("hookdriver-operator", "http")
         every = {
             "etcd": Step(self._starts("etcd")),
             "kube-apiserver": Step(self._starts("kube-apiserver"), ("etcd",)),
@@ -255,6 +268,8 @@ class Cluster:
             present = [self._components[name] for name in row if name in self._components]
             with ThreadPoolExecutor(max_workers=len(COMPONENTS)) as pool:
                 list(pool.map(lambda component: component.stop(), present))
+        links.close(self._relays)
+        self._relays = {}
         if self._site is not None and "node" in self.options.components:
             processnode.sweep(self._site.node_name)
 

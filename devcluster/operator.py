@@ -19,7 +19,7 @@ def write_kubeconfig(site: Site, kubectl: Kubectl) -> None:
     token = kubectl(
         "create", "token", SERVICE_ACCOUNT, f"--namespace={NAMESPACE}", f"--duration={TOKEN_LIFETIME}"
     )
-    text = kubeconfig.with_token(site.url("kube-apiserver"), site.certs / "ca.crt", token.strip())
+    text = kubeconfig.with_token(site.via("operator-api"), site.certs / "ca.crt", token.strip())
     kubeconfig.write(site.kubeconfig("operator"), text)
 
 
