@@ -3,7 +3,6 @@
 Start and stop are called by the composition root. It decides nothing: `engine` works on Workers, `pools` on pools.
 """
 
-import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ from app.agent.connection import Connection
 from app.agent.decisions import draining
 from app.agent.effects import RevisionStore
 from app.agent.engine import Engine
-from app.agent.guard import Guard, GuardedApi, GuardedEvents, LostPoolError
+from app.agent.guard import Guard, GuardedApi, GuardedEvents
 from app.agent.inbox import Inbox, Letter
+from app.agent.owned import OwnedWork
 from app.agent.ownership import Everything, Ownership
 from app.agent.pod_state import trim_pod, worker_name_of
 from app.agent.pools import Pools
@@ -94,11 +94,12 @@ class Agent:
         self._schema, self._schema_known = SchemaCheck(api), False
         self._sidecars = NativeSidecars(settings.native_sidecars, api.server_version)
         self._revisions = RevisionStore(guarded, self._sidecars.known)
-        expected = (ApiError,)
-        self._pool_queue: WorkQueue[Key] = WorkQueue(
-            "pools", self._work_on_pool, settings.pool_threads, expected
+        work = OwnedWork(
+            self._guard, self._worker_cache, self._inbox, lambda: self._pools, lambda: self._engine
         )
-        self._queue: WorkQueue[Key] = WorkQueue("workers", self._work_on_worker, settings.threads, expected)
+        expected = (ApiError,)
+        self._pool_queue: WorkQueue[Key] = WorkQueue("pools", work.on_pool, settings.pool_threads, expected)
+        self._queue: WorkQueue[Key] = WorkQueue("workers", work.on_worker, settings.threads, expected)
         self._pools = Pools(
             self._cluster,
             self._roster,
@@ -220,30 +221,6 @@ class Agent:
         self._pool_queue.add(session.pool_key)
 
     # --- what is ours ---
-
-    def _work_on_pool(self, key: Key) -> float | None:
-        with self._guard.working_on(key):
-            try:
-                return self._pools.reconcile(key)
-            except LostPoolError:
-                self._pools.release()
-                return None
-
-    def _work_on_worker(self, key: Key) -> float | None:
-        pool = self._pool_of(key)
-        if self._ownership.owns(pool):
-            with self._guard.working_on(pool), contextlib.suppress(LostPoolError):
-                return self._engine.reconcile(key)
-        # It is another replica's: when it comes back, what was known of it counts no more.
-        self._engine.forget(key)
-        self._inbox.drop(key)
-        return None
-
-    def _pool_of(self, worker: Key) -> Key:
-        found = self._worker_cache.get(*worker)
-        named = parse_worker(found).pool_name if found is not None else ""
-        # Of a Worker that doesn't exist, its name tells.
-        return worker[0], named or worker[1].rpartition("-")[0]
 
     def _ownership_changed(self) -> None:
         self._pools.release()
