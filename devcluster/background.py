@@ -110,7 +110,17 @@ def _arguments(root: Path, options: Options, lifetime: float) -> list[str]:
         raise ValueError(msg)
     parts = ",".join(sorted(options.components))
     allowed = [part for path in options.allow_paths for part in ("--allow-path", str(path))]
-    return ["--dir", str(root), "--parts", parts, "--lifetime", str(lifetime), *allowed]
+    return [
+        "--dir",
+        str(root),
+        "--parts",
+        parts,
+        "--lifetime",
+        str(lifetime),
+        *allowed,
+        "--replicas",
+        str(options.replicas),
+    ]
 
 
 def _environment(options: Options) -> dict[str, str]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from devcluster.ports import LOOPBACK
 from devcluster.relay import Relay
+
+HOOKS = "operator-hooks"
+SERVICE = "hookdriver-operator"
+"""The link that is a Service where there are several replicas of the operator."""
+_REPLICA = re.compile(r"operator-\d-hooks")
 
 LINKS: Mapping[str, str] = {
     "operator-api": "kube-apiserver",
     "operator-broker": "mosquitto",
     "mothership-broker": "mosquitto",
     "launcher-mothership": "mothership",
-    "hookdriver-operator": "operator-hooks",
+    SERVICE: HOOKS,
     "hookdriver-api": "kube-apiserver",
     "node-api": "kube-apiserver",
     "api-etcd": "etcd",
@@ -34,12 +40,18 @@ def relays(names: Collection[str], ports: Mapping[str, int]) -> dict[str, Relay]
     made: dict[str, Relay] = {}
     try:
         for name in sorted(names):
-            relay = Relay([(LOOPBACK, ports[LINKS[name]])], port=ports[purpose(name)])
+            relay = Relay(_backends(LINKS[name], ports), port=ports[purpose(name)])
             made[name] = relay.start()
     except BaseException:
         close(made)
         raise
     return made
+
+
+def _backends(server: str, ports: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return where a server listens: of the operator's hooks, which any replica answers, every replica's."""
+    found = [each for each in ports if each == server or (server == HOOKS and _REPLICA.fullmatch(each))]
+    return [(LOOPBACK, ports[each]) for each in found]
 
 
 def close(standing: Mapping[str, Relay]) -> None:
