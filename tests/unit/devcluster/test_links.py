@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import links
+from devcluster import links, operator
 from devcluster.cluster import Cluster, Options
 from devcluster.ports import LOOPBACK, Ports
 from devcluster.site import PURPOSES, Site
@@ -47,3 +47,24 @@ def test_a_link_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="operator-moon"):
         Cluster(tmp_path / "c", Options(relays=frozenset({"operator-moon"})))
     assert Cluster(tmp_path / "c", Options(relays=frozenset({"all"}))).options.relays == set(links.LINKS)
+
+
+def test_several_replicas_have_a_relay_for_their_service(tmp_path: Path) -> None:
+    """Any of them answers hooks; a single one is reached directly, and its backends are nobody else's."""
+    options = Cluster(tmp_path / "c", Options(replicas=2)).options
+    assert options.relays == {"hookdriver-operator"}
+    assert Cluster(tmp_path / "c", Options()).options.relays == frozenset()
+    ports = {"operator-hooks": 1, "operator-health": 2, "operator-2-hooks": 3, "operator-2-health": 4}
+    assert links._backends("operator-hooks", ports) == [(LOOPBACK, 1), (LOOPBACK, 3)]
+    assert links._backends("operator-health", ports) == [(LOOPBACK, 2)]
+
+
+def test_each_replica_listens_for_itself_under_its_own_name(tmp_path: Path) -> None:
+    """Two of one name would take the Lease from each other."""
+    ports = {"operator-2-hooks": 3, "operator-2-health": 4}
+    made = operator.program(Site(tmp_path, tmp_path, ports), ("--threads=4",), {}, "operator-2")
+    assert made.name == "operator-2"
+    assert {"--leader-elect", "--replica-name=operator-2", f"--hook-bind-address={LOOPBACK}:3"} < set(
+        made.argv
+    )
+    assert made.argv[-1] == "--threads=4"
