@@ -26,16 +26,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import socket
+import time
+import uuid
 from typing import TYPE_CHECKING, Final
 
 from app import vocabulary
 from app.agent.agent import Agent
 from app.agent.decisions.graces import Graces
-from app.agent.runtime import AgentSettings
+from app.agent.decisions.sharing import Timing
+from app.agent.lease import SELECTOR, Changed
+from app.agent.ownership import LeaseKeeper
+from app.agent.runtime import AgentSettings, Clock
 from app.cluster.client import KubernetesApi
 from app.cluster.events import EventRecorder
+from app.cluster.informer import Informer
+from app.cluster.resources import LEASES
+from app.cluster.transport import Timeouts
 from app.reconcile.worker import run_pod_of
+from app.settings import LONGEST_REPLICA
 from app.web.application import create_app
 from app.web.pacing import Pacer
 from app.web.probes import Probe
@@ -53,6 +63,9 @@ VERSION: Final = "0.1.0"
 
 TAG_PREFIX: Final = "SPACELIFT_METADATA_"
 """Environment variables of this prefix become metadata of every Worker, as the field knows them."""
+
+LEASE_TIMEOUTS: Final = Timeouts(connect=2.0, read=3.0)
+"""Seconds after which a call about Leases is given up and tried again: a renewal has to succeed within its deadline."""
 
 SPARE_CONNECTIONS: Final = 8
 """Connections to the API server beside those of the agent's threads: watches, Events, the keeper."""
@@ -131,7 +144,7 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
     if settings.hooks_only:
         return HooksOnly()
     chosen = AgentSettings(
-        replica=replica_name(),
+        replica=settings.replica_name or replica_name(),
         version=VERSION,
         namespaces=settings.namespaces,
         threads=settings.agent_threads,
@@ -143,7 +156,8 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
     connections = chosen.threads + chosen.pool_threads + SPARE_CONNECTIONS
     api = KubernetesApi.connect(settings.kubeconfig or None, pool_size=connections)
     events = EventRecorder(api, vocabulary.EVENT_SOURCE)
-    agent = Agent(api, events, run_pod_of, chosen)
+    ownership = sharing_of(settings, chosen.replica) if settings.leader_elect else None
+    agent = Agent(api, events, run_pod_of, chosen, ownership=ownership)
     # Half the threads at most are held for large pools; the others answer Workers' hooks and probes at once.
     pacer = Pacer(holders=settings.threads // 2)
     return Operator(api, events, agent, create_app(AgentHealth(agent), pacer), metrics_of(settings, agent))
@@ -162,7 +176,28 @@ def metrics_of(settings: Settings, agent: Agent) -> MetricsServer | None:
 
 def replica_name() -> str:
     """Return the name of this replica: in a cluster, the Pod's."""
-    return socket.gethostname() or "operator"
+    # A machine's own name may be written as no object's name may be.
+    name = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")
+    return name[:LONGEST_REPLICA].strip("-") or "operator"
+
+
+def sharing_of(settings: Settings, replica: str) -> LeaseKeeper:
+    """Return what shares the pools with the other replicas, by Leases in the operator's own namespace."""
+    timing = Timing(settings.lease_duration, settings.lease_renew_deadline, settings.lease_renew_interval)
+    # Connections of its own, which give up early: a Lease must not wait behind anything else.
+    api = KubernetesApi.connect(settings.kubeconfig or None, pool_size=2, timeouts=LEASE_TIMEOUTS)
+    namespace = settings.controller_namespace
+
+    def follow(changed: Changed) -> Informer:
+        return Informer(api, LEASES, (namespace,), SELECTOR, changed)
+
+    clock = Clock(monotonic=uninterrupted_clock)
+    return LeaseKeeper(api, follow, namespace, replica, f"{replica}_{uuid.uuid4()}", timing, clock)
+
+
+def uninterrupted_clock() -> float:
+    """Return seconds of a clock that goes on while the machine sleeps: a Lease ends then, too."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def graces_of(settings: Settings) -> Graces:

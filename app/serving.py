@@ -10,13 +10,16 @@ more of them are ignored.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
@@ -106,6 +109,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._settings = settings
         self._assemble = assemble
         self._operator: Operator | None = None
+        self._leaving: _Leaving | None = None
         super().__init__(prog="python -m app")
 
     def load_config(self) -> None:
@@ -133,10 +137,47 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def _start(self, _worker: object) -> None:
         if self._operator is not None:
             self._operator.start()
+            self._leaving = _Leaving(self._operator)
+            self._leaving.begin_at_sigterm()
 
     def _stop(self, _arbiter: object, _worker: object) -> None:
-        if self._operator is not None:
-            self._operator.stop(AGENT_STOP_SECONDS)
+        if self._leaving is not None:
+            self._leaving.finish()
+
+
+class _Leaving:
+    """Stops the agent once: as soon as SIGTERM comes, while the last hooks are still being answered.
+
+    What the agent leaves, other replicas take over at once; connections that a client keeps open must not delay it.
+    """
+
+    def __init__(self, operator: Operator) -> None:
+        self._thread = threading.Thread(
+            target=operator.stop, args=(AGENT_STOP_SECONDS,), name="leaving", daemon=True
+        )
+
+    def begin_at_sigterm(self) -> None:
+        """Have gunicorn's own handler of SIGTERM called after the stop has begun."""
+        gunicorns = signal.getsignal(signal.SIGTERM)
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            self._begin()
+            if callable(gunicorns):
+                gunicorns(number, frame)
+
+        signal.signal(signal.SIGTERM, leave)
+        # As gunicorn has it: system calls of requests under way go on.
+        signal.siginterrupt(signal.SIGTERM, False)
+
+    def finish(self) -> None:
+        """Wait for the end of the stop, beginning it if no SIGTERM did."""
+        self._begin()
+        self._thread.join()
+
+    def _begin(self) -> None:
+        # A thread can be started once only, and a signal may come at any moment.
+        with contextlib.suppress(RuntimeError):
+            self._thread.start()
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc] # gunicorn has no types

@@ -23,9 +23,13 @@ ENVIRONMENT_PREFIX: Final = "WORKERPOOL_"
 LONGEST_GRACE: Final = 7 * 24 * 3600.0
 """Seconds; whoever waits for longer means another unit."""
 
+LONGEST_REPLICA: Final = 200
+"""Characters of a replica's name: with the prefix of its Lease, an object's name."""
+
 _TRUE: Final = frozenset({"1", "t", "true"})
 _FALSE: Final = frozenset({"0", "f", "false"})
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_REPLICA: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,13 @@ def parse_rate(text: str) -> float | None:
     if not 0 <= rate < float("inf"):
         raise ValueError("expected auto, or a number of messages a second")
     return rate
+
+
+def parse_replica(text: str) -> str:
+    """Parse the name of a replica: it becomes part of an object's name."""
+    if text and (len(text) > LONGEST_REPLICA or _REPLICA.fullmatch(text) is None):
+        raise ValueError("expected lower-case letters, digits, '-' and '.', 200 characters at most")
+    return text
 
 
 def _one_of(text: str, *choices: str) -> str:
@@ -240,7 +251,29 @@ class Settings:
     log_format: str = _option(
         "auto", parse_format, "json, console, or auto: console on a terminal, else json"
     )
-    leader_elect: bool = _option("false", parse_boolean, "accepted; run exactly one replica")
+    leader_elect: bool = _option(
+        "false",
+        parse_boolean,
+        "share the pools with other replicas by Leases; without it, run exactly one replica",
+    )
+    replica_name: str = _option(
+        "",
+        parse_replica,
+        "name of this replica, unlike that of any other; empty: the host's, which is the Pod's",
+    )
+    lease_duration: float = _option(
+        "15s",
+        parse_patience,
+        "how long the others wait for a replica that says nothing until they take its pools",
+    )
+    lease_renew_deadline: float = _option(
+        "10s",
+        parse_patience,
+        "how long a replica that can't renew its Lease goes on; shorter than the duration",
+    )
+    lease_renew_interval: float = _option(
+        "5s", parse_patience, "how often a replica renews its Lease; shorter than the deadline"
+    )
     metrics_bind_address: Address | None = _option(  # noqa: RUF009
         "0",
         parse_optional_address,
@@ -253,12 +286,16 @@ class Settings:
     )
     enable_http2: bool = _option("false", parse_boolean, "accepted; only HTTP/1.1 is spoken")
 
+    def contradiction(self) -> str:
+        """Return what can't be meant together, empty when all can."""
+        if not self.lease_renew_interval < self.lease_renew_deadline < self.lease_duration:
+            return "expected --lease-renew-interval < --lease-renew-deadline < --lease-duration"
+        return ""
+
     def warnings(self) -> Iterator[str]:
         """Say what was asked for and isn't there, so that nobody relies on it."""
         if self.hooks_only:
             yield "--hooks-only: no agent runs here, so no Worker is registered and no run is claimed"
-        if self.leader_elect:
-            yield "--leader-elect has no effect: there is no leader election, run exactly one replica"
         if self.metrics_bind_address is not None and self.metrics_secure:
             yield "--metrics-bind-address has no effect: secure serving is not there yet, --metrics-secure=false serves"
         if self.enable_http2:
@@ -278,7 +315,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             texts = [environment[source]] if source in environment else None
         if texts is not None:
             values[field.name] = _value(parser, field, source, texts)
-    return Settings(**values)
+    chosen = Settings(**values)
+    if contradiction := chosen.contradiction():
+        parser.error(contradiction)
+    return chosen
 
 
 def flag_of(name: str) -> str:

@@ -77,6 +77,9 @@ ASSIGNMENT_LABEL: Final = "workers.spacelift.io/assignment"
 OWNER_LABEL: Final = "controller-uid"
 """On Workers, put there by Metacontroller: UID of the WorkerPool object that they were made for."""
 
+REPLICA_LABEL: Final = "workers.spacelift.io/replica"
+"""On Leases: ``true`` says that the Lease is that of a replica of the operator."""
+
 NOT_USED_LABEL: Final = "workers.spacelift.io/not-used"
 """In a pool's scale selector only: no Pod carries it, so that HPA never finds two pools' Pods ambiguous."""
 
@@ -90,6 +93,12 @@ CONNECTION_ANNOTATION: Final = "workers.spacelift.io/connection"
 
 CYCLE_ANNOTATION: Final = "workers.spacelift.io/cycle"
 """On a pool: JSON {id, sequence} from the agent: Workers with a number up to this one are to be replaced."""
+
+REPLICA_FIT_ANNOTATION: Final = "workers.spacelift.io/fit"
+"""On a replica's Lease: ``false`` while the replica can't work on pools, for example because of the CRDs' revision."""
+
+REPLICA_LEASE_PREFIX: Final = "workerpool-replica-"
+"""In front of the replica's name: the name of its Lease in the operator's namespace."""
 
 SCHEMA_REVISION_ANNOTATION: Final = "workers.spacelift.io/schema-revision"
 """On the CRDs: the revision of their schemas. The agent claims nothing when the ledger would be pruned."""

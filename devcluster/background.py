@@ -105,12 +105,22 @@ def down(root: Path, say: Say) -> None:
 
 
 def _arguments(root: Path, options: Options, lifetime: float) -> list[str]:
-    if options.arguments or options.environment or options.hooks_endpoint:
+    if options.arguments or options.environment or options.hooks_endpoint or options.relays:
         msg = "a cluster in the background takes components, allowed paths and Metacontroller, and no other options"
         raise ValueError(msg)
     parts = ",".join(sorted(options.components))
     allowed = [part for path in options.allow_paths for part in ("--allow-path", str(path))]
-    return ["--dir", str(root), "--parts", parts, "--lifetime", str(lifetime), *allowed]
+    return [
+        "--dir",
+        str(root),
+        "--parts",
+        parts,
+        "--lifetime",
+        str(lifetime),
+        *allowed,
+        "--replicas",
+        str(options.replicas),
+    ]
 
 
 def _environment(options: Options) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from devcluster import background, build, prerequisites, supervisor
 from devcluster.cluster import Cluster, Options
-from devcluster.components import COMPONENTS, GROUPS, resolve
+from devcluster.components import COMPONENTS, GROUPS, MOST_REPLICAS, replicas, resolve
 from devcluster.paths import cluster_directory
 from devcluster.progress import ClusterError
 from devcluster.supervisor import Order
@@ -59,7 +59,9 @@ def exports(env: dict[str, str]) -> list[str]:
 
 def _options(parsed: argparse.Namespace) -> Options:
     return Options(
-        components=resolve(parsed.parts), allow_paths=tuple(path.absolute() for path in parsed.allow_path)
+        components=resolve(parsed.parts),
+        allow_paths=tuple(path.absolute() for path in parsed.allow_path),
+        replicas=parsed.replicas,
     )
 
 
@@ -142,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
             default=[],
             help="a directory that containers may write",
         )
+        up.add_argument(
+            "--replicas", type=int, default=1, help="processes of the operator (default: %(default)s)"
+        )
     tools = commands.add_parser(
         "tools", parents=[where], help="build the control plane's programs and install what is missing"
     )
@@ -154,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, parents=[where], help=text)
     for name in ("start", "stop", "kill"):
         order = commands.add_parser(name, parents=[where], help=f"{name} one component")
-        order.add_argument("component", choices=COMPONENTS)
+        order.add_argument("component", choices=(*COMPONENTS, *replicas(MOST_REPLICAS)[1:]))
         if name == "kill":
             order.add_argument("--signal", type=signal_name, default="SIGKILL", help="KILL, STOP, 15, ...")
     return parser

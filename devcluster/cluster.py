@@ -27,6 +27,7 @@ from devcluster import (
     broker,
     build,
     controlplane,
+    links,
     metacontroller,
     mothership,
     objects,
@@ -36,12 +37,13 @@ from devcluster import (
     state,
     steps,
 )
-from devcluster.components import COMPONENTS, OBJECTS, STOP_ORDER, resolve
+from devcluster.components import COMPONENTS, OBJECTS, STOP_ORDER, kind, replicas, resolve
 from devcluster.kubectl import Document, Kubectl
 from devcluster.paths import cluster_directory
 from devcluster.ports import Ports
 from devcluster.processes import Component, Program
 from devcluster.progress import ClusterError, Say, say_to_stderr
+from devcluster.relay import Relay
 from devcluster.site import PURPOSES, Site
 from devcluster.state import Claim, ProcessRecord, State
 from devcluster.steps import Step
@@ -63,6 +65,10 @@ class Options:
     """Further arguments by component: node, mothership, operator, hookdriver."""
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Further environment by component, of the same four."""
+    relays: frozenset[str] = frozenset()
+    """Links that a relay stands in (see links.py), `all` for every one; `Cluster.relays` has them."""
+    replicas: int = 1
+    """Processes of the operator: `operator`, `operator-2` and so on; several have a relay for their Service."""
 
 
 class Cluster:
@@ -78,8 +84,12 @@ class Cluster:
     ) -> None:
         """Describe a cluster, by its name below .cluster or by a directory of its own; `up` starts it."""
         chosen = options or Options()
+        self._replicas = replicas(chosen.replicas)
+        service = {links.SERVICE} if chosen.replicas > 1 else frozenset[str]()
         self.options = replace(
-            chosen, components=resolve(chosen.components if components is None else components)
+            chosen,
+            components=resolve(chosen.components if components is None else components),
+            relays=links.check(chosen.relays | service),
         )
         self.directory = cluster_directory(where)
         self._say = say
@@ -87,6 +97,7 @@ class Cluster:
         self._ports: Ports | None = None
         self._site: Site | None = None
         self._components: dict[str, Component] = {}
+        self._relays: dict[str, Relay] = {}
         self._ready = False
         self._recording = threading.Lock()
 
@@ -121,6 +132,11 @@ class Cluster:
     def components(self) -> Mapping[str, Component]:
         """The components by name."""
         return self._components
+
+    @property
+    def relays(self) -> Mapping[str, Relay]:
+        """The relays by link, to cut, silence and delay them."""
+        return self._relays
 
     @property
     def logs_dir(self) -> Path:
@@ -179,16 +195,20 @@ class Cluster:
         self._claim = Claim(self.directory)
         # What a cluster that was killed left here is of no use: its ports belong to nobody.
         state.clear(self.directory)
-        self._ports = Ports(PURPOSES)
+        further = (purpose for name in self._replicas[1:] for purpose in operator.purposes(name))
+        self._ports = Ports(
+            (*PURPOSES, *further, *(links.purpose(name) for name in sorted(self.options.relays)))
+        )
         self._site = Site(self.directory, tools, self._ports)
         self._site.make_directories()
 
     def _prepare(self) -> None:
         credentials = controlplane.make_credentials(self.site)
+        self._relays = links.relays(self.options.relays, self.site.ports)
         self._components = {
             program.name: Component(program, self.site.logs / f"{program.name}.log", self._say, self._record)
             for program in self._programs(credentials)
-            if program.name in self.options.components
+            if kind(program.name) in self.options.components
         }
         self._record()
 
@@ -202,7 +222,10 @@ class Cluster:
             processnode.program(site, (*allowed, *more.get("node", ())), env.get("node", {})),
             broker.program(site),
             mothership.program(site, more.get("mothership", ()), env.get("mothership", {})),
-            operator.program(site, more.get("operator", ()), env.get("operator", {})),
+            *(
+                operator.program(site, more.get("operator", ()), env.get("operator", {}), name)
+                for name in self._replicas
+            ),
             metacontroller.program(
                 site, self.options.metacontroller, more.get("hookdriver", ()), env.get("hookdriver", {})
             ),
@@ -211,7 +234,7 @@ class Cluster:
     def _steps(self) -> dict[str, Step]:
         """Return what has to be done, by component, and what each waits for."""
         site, kubectl, documents = self.site, self.kubectl, list[Document]()
-        hooks = self.options.hooks_endpoint or site.url("operator-hooks", "http")
+        hooks = self.options.hooks_endpoint or site.via("hookdriver-operator", "http")
         every = {
             "etcd": Step(self._starts("etcd")),
             "kube-apiserver": Step(self._starts("kube-apiserver"), ("etcd",)),
@@ -229,7 +252,7 @@ class Cluster:
             "mosquitto": Step(self._starts("mosquitto"), ("broker-configuration",)),
             "mothership": Step(self._starts("mothership"), ("mosquitto",)),
             "operator-kubeconfig": Step(lambda: operator.write_kubeconfig(site, kubectl), (OBJECTS,)),
-            "operator": Step(self._starts("operator"), ("operator-kubeconfig",)),
+            **{name: Step(self._starts(name), ("operator-kubeconfig",)) for name in self._replicas},
             "hookdriver": Step(self._starts("hookdriver"), (OBJECTS,)),
         }
         helpers = {
@@ -240,7 +263,7 @@ class Cluster:
             "operator-kubeconfig": "operator",
         }
         chosen = self.options.components
-        return {name: step for name, step in every.items() if helpers.get(name, name) in chosen}
+        return {name: step for name, step in every.items() if helpers.get(name, kind(name)) in chosen}
 
     def _starts(self, name: str) -> Callable[[], None]:
         def start() -> None:
@@ -252,9 +275,11 @@ class Cluster:
 
     def _stop_all(self) -> None:
         for row in STOP_ORDER:
-            present = [self._components[name] for name in row if name in self._components]
-            with ThreadPoolExecutor(max_workers=len(COMPONENTS)) as pool:
+            present = [found for name, found in self._components.items() if kind(name) in row]
+            with ThreadPoolExecutor(max_workers=len(COMPONENTS) + len(self._replicas)) as pool:
                 list(pool.map(lambda component: component.stop(), present))
+        links.close(self._relays)
+        self._relays = {}
         if self._site is not None and "node" in self.options.components:
             processnode.sweep(self._site.node_name)
 

@@ -31,6 +31,23 @@ STOP_ORDER = (
 )
 
 
+# More than any test needs; each is a process with all of its threads.
+MOST_REPLICAS = 9
+
+
+def replicas(count: int) -> tuple[str, ...]:
+    """Return the names of the operator's replicas: `operator`, `operator-2` and so on; raise ValueError for too many."""
+    if not 1 <= count <= MOST_REPLICAS:
+        msg = f"{count} replicas: choose from 1 to {MOST_REPLICAS}"
+        raise ValueError(msg)
+    return ("operator", *(f"operator-{number}" for number in range(2, count + 1)))
+
+
+def kind(name: str) -> str:
+    """Return the component that a process belongs to: `operator` of `operator-2`."""
+    return "operator" if name in replicas(MOST_REPLICAS) else name
+
+
 def resolve(names: Collection[str]) -> frozenset[str]:
     """Return the components that the names mean: groups taken apart, and what each needs added."""
     wanted: set[str] = set()

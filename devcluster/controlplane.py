@@ -43,6 +43,8 @@ CLIENTS = {
     "hookdriver": Identity("metacontroller", ("system:masters",)),
 }
 
+API_LINKS = {"node": "node-api", "scheduler": "node-api", "hookdriver": "hookdriver-api"}
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -70,7 +72,9 @@ def make_credentials(site: Site) -> Credentials:
     node = Identity(f"system:node:{site.node_name}", ("system:nodes",))
     clients = {name: authority.issue(name, identity) for name, identity in {**CLIENTS, "node": node}.items()}
     for name, pair in clients.items():
-        text = kubeconfig.with_certificate(site.url("kube-apiserver"), authority.certificate, pair)
+        link = API_LINKS.get(name)
+        server = site.via(link) if link else site.url("kube-apiserver")
+        text = kubeconfig.with_certificate(server, authority.certificate, pair)
         kubeconfig.write(site.kubeconfig(name), text)
     return Credentials(
         authority=authority.files,
@@ -158,7 +162,7 @@ def _listening(site: Site, credentials: Credentials) -> dict[str, str]:
 
 def _storage(site: Site, credentials: Credentials) -> dict[str, str]:
     return {
-        "etcd-servers": site.url("etcd"),
+        "etcd-servers": site.via("api-etcd"),
         "etcd-cafile": str(credentials.etcd_authority.certificate),
         "etcd-certfile": str(credentials.etcd_client.certificate),
         "etcd-keyfile": str(credentials.etcd_client.key),

@@ -19,7 +19,6 @@ def make_authority(site: Site) -> None:
 
 def program(site: Site, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Program:
     """Return the mothership."""
-    endpoint = site.url("mothership")
     argv = python.module(
         "mothership",
         "serve",
@@ -28,9 +27,11 @@ def program(site: Site, arguments: tuple[str, ...], environment: Mapping[str, st
         "--listen",
         site.address("mothership"),
         "--broker",
-        site.url("mosquitto", "mqtts"),
+        site.via("mothership-broker", "mqtts"),
+        "--public-broker",
+        site.via("operator-broker", "mqtts"),
         "--public-endpoint",
-        endpoint,
+        site.via("launcher-mothership"),
         *arguments,
     )
 

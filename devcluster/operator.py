@@ -19,23 +19,33 @@ def write_kubeconfig(site: Site, kubectl: Kubectl) -> None:
     token = kubectl(
         "create", "token", SERVICE_ACCOUNT, f"--namespace={NAMESPACE}", f"--duration={TOKEN_LIFETIME}"
     )
-    text = kubeconfig.with_token(site.url("kube-apiserver"), site.certs / "ca.crt", token.strip())
+    text = kubeconfig.with_token(site.via("operator-api"), site.certs / "ca.crt", token.strip())
     kubeconfig.write(site.kubeconfig("operator"), text)
 
 
-def program(site: Site, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Program:
-    """Return the operator."""
+def purposes(replica: str) -> tuple[str, str]:
+    """Return what a replica's two ports are for: hooks and probes."""
+    return f"{replica}-hooks", f"{replica}-health"
+
+
+def program(
+    site: Site, arguments: tuple[str, ...], environment: Mapping[str, str], replica: str = "operator"
+) -> Program:
+    """Return a replica of the operator."""
+    hooks, health = purposes(replica)
     argv = python.module(
         "app",
-        f"--hook-bind-address={site.address('operator-hooks')}",
-        f"--health-probe-bind-address={site.address('operator-health')}",
+        f"--hook-bind-address={site.address(hooks)}",
+        f"--health-probe-bind-address={site.address(health)}",
         f"--kubeconfig={site.kubeconfig('operator')}",
+        "--leader-elect",
+        f"--replica-name={replica}",
         *arguments,
     )
     return Program(
-        "operator",
+        replica,
         argv,
-        lambda: answers(site.ports["operator-health"], "/readyz"),
+        lambda: answers(site.ports[health], "/readyz"),
         environment,
         stop_within=20.0,
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from devcluster import links
 from devcluster.ports import LOOPBACK
 
 PURPOSES = (
@@ -75,6 +76,11 @@ class Site:
     def url(self, purpose: str, scheme: str = "https") -> str:
         """Return the address with a scheme in front."""
         return f"{scheme}://{self.address(purpose)}"
+
+    def via(self, link: str, scheme: str = "https") -> str:
+        """Return where the client of a link connects to: its relay if it has one, else the server itself."""
+        relay = links.purpose(link)
+        return self.url(relay if relay in self.ports else links.LINKS[link], scheme)
 
     def make_directories(self) -> None:
         """Make what is empty at the start."""

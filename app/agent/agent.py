@@ -15,8 +15,11 @@ from app.agent.connection import Connection
 from app.agent.decisions import draining
 from app.agent.effects import RevisionStore
 from app.agent.engine import Engine
+from app.agent.guard import Guard, GuardedApi, GuardedEvents
 from app.agent.inbox import Inbox, Letter
 from app.agent.link import Connect
+from app.agent.owned import OwnedWork
+from app.agent.ownership import Everything, Ownership
 from app.agent.pod_state import trim_pod, worker_name_of
 from app.agent.pools import Pools
 from app.agent.roster import Roster
@@ -46,6 +49,10 @@ STOP_SHARE = 0.4
 """Part of the stop's time that work under way may take; the rest is for goodbyes to the broker."""
 
 
+LEASE_SHARE = 0.2
+"""Part of the stop's time that is kept for deleting the Lease, however long the goodbyes take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Whether the agent makes progress. `checks` says so for each part, in words.
@@ -69,9 +76,13 @@ class Agent:
         settings: AgentSettings,
         clock: Clock | None = None,
         connect: Connect = Connection,
+        ownership: Ownership | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock or Clock()
         self.counters = Counters()
+        self._ownership = ownership or Everything()
+        self._guard = Guard(self._ownership.owns)
+        guarded = GuardedApi(api, self._guard)
         self._roster, self._inbox = Roster(), Inbox()
         self._mail_alarm = MailAlarm(self._inbox)
         spaces = settings.namespaces
@@ -80,19 +91,23 @@ class Agent:
         self._pod_cache = Informer(api, PODS, spaces, words.RUN_LABEL, self._pod_changed, trim_pod)
         self._informers = (self._pool_cache, self._worker_cache, self._pod_cache)
         self._cluster = Cluster(
-            api, self._pool_cache, self._worker_cache, self._pod_cache, events, run_pod_of
+            guarded,
+            self._pool_cache,
+            self._worker_cache,
+            self._pod_cache,
+            GuardedEvents(events, self._guard),
+            run_pod_of,
         )
         self._schema, self._schema_known = SchemaCheck(api), False
         self._sidecars = NativeSidecars(settings.native_sidecars, api.server_version)
-        self._revisions = RevisionStore(api, self._sidecars.known)
+        self._revisions = RevisionStore(guarded, self._sidecars.known)
         self._verdicts = VerdictWatch(self._cluster, self._roster, settings.graces, self._clock)
+        work = OwnedWork(
+            self._guard, self._worker_cache, self._inbox, lambda: self._pools, lambda: self._engine
+        )
         expected = (ApiError,)
-        self._pool_queue: WorkQueue[Key] = WorkQueue(
-            "pools", lambda key: self._pools.reconcile(key), settings.pool_threads, expected
-        )
-        self._queue: WorkQueue[Key] = WorkQueue(
-            "workers", lambda key: self._engine.reconcile(key), settings.threads, expected
-        )
+        self._pool_queue: WorkQueue[Key] = WorkQueue("pools", work.on_pool, settings.pool_threads, expected)
+        self._queue: WorkQueue[Key] = WorkQueue("workers", work.on_worker, settings.threads, expected)
         self._pools = Pools(
             self._cluster,
             self._roster,
@@ -105,6 +120,7 @@ class Agent:
             self._pool_queue.add,
             self._queue.add,
             self._schema_fault,
+            self._ownership.owns,
         )
         self._engine = Engine(
             self._cluster,
@@ -139,9 +155,16 @@ class Agent:
             queue.stop(deadline * STOP_SHARE) if queue.alive else True
             for queue in (self._pool_queue, self._queue)
         ]
-        stops: list[Callable[[float], bool]] = [each.stop for each in self._pools.trials()]
-        stops += [each.stop for each in self._pools.sessions()]
-        stops += [each.stop for each in self._informers]
+        # First the goodbyes, then the Lease: who takes over must not meet our sessions.
+        farewells: list[Callable[[float], bool]] = [each.stop for each in self._pools.trials()]
+        farewells += [each.stop for each in self._pools.sessions()]
+        ended.extend(
+            stop(max(end - deadline * LEASE_SHARE - self._clock.monotonic(), 0.1)) for stop in farewells
+        )
+        stops: list[Callable[[float], bool]] = [
+            self._ownership.stop,
+            *(each.stop for each in self._informers),
+        ]
         ended.extend(stop(max(end - self._clock.monotonic(), 0.1)) for stop in stops)
         return all(ended)
 
@@ -158,6 +181,7 @@ class Agent:
             "queues": not synced or (self._queue.alive and self._pool_queue.alive),
             "connections": all(session.alive for session in sessions),
             "keeper": self._keeper.is_alive() and kept < settings.lag_limit,
+            "lease": self._ownership.alive,
             "progress": lag < settings.lag_limit,
         }
         needed = {
@@ -165,6 +189,7 @@ class Agent:
             "watches": silent < settings.silence_limit,
             "schema": self._schema.ok(),
             "version": self._sidecars.known() is not None,
+            "sharing": self._ownership.joined,
         }
         checks = {name: "ok" if good else "failing" for name, good in {**vital, **needed}.items()}
         checks["oldest_work_seconds"] = f"{lag:.1f}"
@@ -174,6 +199,7 @@ class Agent:
             checks["schema"] = self._schema.fault
         if self._sidecars.known() is None:
             checks["version"] = "the API server's version has not been read yet: nothing is claimed"
+        checks["replicas"] = self._ownership.describe()
         ready = sum(session.state.ready for session in sessions)
         checks["pools_connected"] = f"{ready} of {len(self._pools.known())}"
         live = all(vital.values())
@@ -207,8 +233,20 @@ class Agent:
             self._queue.add((session.pool_key[0], member.name))
 
     def on_session_lost(self, session: Session) -> None:
-        """Have the pool's state told."""
+        """Have the pool's state told; look at the Leases when another client took the session (fact 10)."""
+        if session.state.taken_over:
+            self._ownership.reconsider()
         self._pool_queue.add(session.pool_key)
+
+    # --- what is ours ---
+
+    def _ownership_changed(self) -> None:
+        self._pools.release()
+        self._resync()
+
+    def _fit(self) -> bool:
+        """Return whether this process can work on pools: on this cluster's CRDs, whose version is known."""
+        return self._schema.ok() and self._sidecars.known() is not None
 
     # --- informers' changes ---
 
@@ -236,7 +274,7 @@ class Agent:
 
     def _tell_of_draining(self, former: WorkerView, worker: WorkerView) -> None:
         event = draining.pools_wish(former, worker)
-        if event is not None:
+        if event is not None and self._ownership.owns((worker.namespace, worker.pool_name)):
             self._cluster.events.emit(worker.reference, *event)
 
     def _pod_changed(self, _type: str, old: KubernetesObject | None, new: KubernetesObject | None) -> None:
@@ -258,6 +296,8 @@ class Agent:
                 return
         self._queue.start()
         self._pool_queue.start()
+        # Not before the caches are complete: whose pools we take stops working on them at once.
+        self._ownership.start(self._ownership_changed, self._fit)
         _log.info("agent_started", namespaces=list(self._settings.namespaces), replica=self._settings.replica)
         next_schema = next_sweep = next_look = self._clock.monotonic()
         while not self._stopping.wait(1.0):
@@ -281,6 +321,7 @@ class Agent:
                 _log.info("schema_revision_matches")
             else:
                 _log.error("schema_revision_mismatch", detail=self._schema.fault)
+            self._ownership.reconsider()
             self._resync()
         return self._settings.schema_check if self._schema.ok() else self._settings.broken_schema_check
 
@@ -291,6 +332,7 @@ class Agent:
     def _check_version(self) -> float:
         if self._sidecars.refresh():
             _log.info("native_sidecars", available=self._sidecars.known())
+            self._ownership.reconsider()
             self._resync()
         known = self._sidecars.known() is not None
         return self._settings.version_check if known else self._settings.broken_version_check
@@ -304,7 +346,9 @@ class Agent:
     def _sweep(self) -> None:
         self._resync()
         try:
-            gone = sweep_revisions(self._cluster, self._revisions, self._settings.namespaces, self._clock)
+            gone = sweep_revisions(
+                self._cluster, self._revisions, self._settings.namespaces, self._clock, self._ownership.owns
+            )
             self.counters.add("orphans_swept_ControllerRevision", gone)
         except Exception as error:  # noqa: BLE001 - the keeper must live; the next sweep does the rest
             _log.warning("sweep_failed", error=str(error))

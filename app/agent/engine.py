@@ -26,6 +26,7 @@ from app.agent.decisions import (
     verdict,
     worker_events,
 )
+from app.agent.guard import LostPoolError
 from app.agent.inbox import Inbox, Letter
 from app.agent.keeping import Keeping
 from app.agent.leaving import Leaving
@@ -167,7 +168,7 @@ class Engine:
         while (letter := self._inbox.first(key)) is not None:
             try:
                 worker = self._open(key, worker, letter)
-            except Conflict:
+            except (Conflict, LostPoolError):
                 raise
             except (Unavailable, TooManyRequests, Unauthorized, Forbidden, NotFound) as error:
                 return worker, error

@@ -66,6 +66,11 @@ class Inbox:
                 (now - letters[0].received for letters in self._letters.values() if letters), default=0.0
             )
 
+    def drop(self, key: Key) -> None:
+        """Forget a Worker's letters, unacknowledged: another replica gets them from the broker."""
+        with self._lock:
+            self._letters.pop(key, None)
+
     def __len__(self) -> int:
         """Return for how many Workers letters wait."""
         return len(self._letters)

@@ -69,7 +69,8 @@ class PoolState:
 class Pools:
     """Reconciles WorkerPools, and answers for them to the engine.
 
-    `schema_fault` says what is wrong with the CRDs; empty: nothing, None: they weren't read yet.
+    `schema_fault` says what is wrong with the CRDs; empty: nothing, None: they weren't read yet. `owns` says which
+    pools are this replica's; those of others are left alone.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class Pools:
         wake_pool: Callable[[Key, float], None],
         wake_worker: Callable[[Key], None],
         schema_fault: Callable[[], str | None],
+        owns: Callable[[Key], bool] = lambda _key: True,
     ) -> None:
         self._cluster, self._roster, self._settings = cluster, roster, settings
         self._revisions = revisions
         self._clock, self._counters, self._connect = clock, counters, connect
         self._listener, self._wake_pool, self._wake_worker = listener, wake_pool, wake_worker
         self._schema_fault, self._news = schema_fault, PoolNews(cluster, clock)
+        self._owns = owns
         self._states: dict[Key, PoolState] = {}
         self._lock = threading.Lock()
 
@@ -161,14 +164,36 @@ class Pools:
         state.ready_epochs += 1
         self._wake_pool(session.pool_key, 0.0)
 
+    def release(self) -> None:
+        """End the sessions of pools that are another replica's now, at once and without waiting for anything."""
+        with self._lock:
+            lost = [key for key in self._states if not self._owns(key)]
+            states = [self._states.pop(key) for key in lost]
+        for state in states:
+            # What waits to be sent is another replica's to say.
+            self._stop(state, 0.0)
+        if lost:
+            _log.info("pools_handed_over", pools=["/".join(key) for key in lost])
+
     # --- the work ---
 
     def reconcile(self, key: Key) -> float | None:
         """Bring one pool forward; return after how many seconds to look again."""
+        if not self._owns(key):
+            self.release()
+            return None
         pool = self.view(key)
         if pool is None:
             return self._without_pool(key)
         state = self._state(key, pool)
+        try:
+            return self._bring_forward(key, pool, state)
+        finally:
+            if self._states.get(key) is not state:
+                # It was released meanwhile: what was opened since must not stay open.
+                self._stop(state, 0.0)
+
+    def _bring_forward(self, key: Key, pool: PoolView, state: PoolState) -> float:
         with structlog.contextvars.bound_contextvars(namespace=key[0], pool=pool.name, uid=pool.uid):
             self._read_letters(state)
             self._check_credentials(pool, state)
@@ -241,10 +266,10 @@ class Pools:
                 self._wake_worker((key[0], member.name))
 
     @staticmethod
-    def _stop(state: PoolState) -> None:
+    def _stop(state: PoolState, deadline: float = 2.0) -> None:
         for each in (state.current, state.trial):
             if each is not None:
-                each.stop(2.0)
+                each.stop(deadline)
 
     # --- credentials ---
 
@@ -288,6 +313,8 @@ class Pools:
         current, trial = state.current, state.trial
         if trial is not None and trial.credentials.fingerprint == credentials.fingerprint:
             return True
+        if not self._owns((pool.namespace, pool.name)):
+            return False
         self._end_trial(state)
         state.credentials = credentials
         if current is not None and current.credentials.fingerprint == credentials.fingerprint:
@@ -305,6 +332,7 @@ class Pools:
 
     def _begin(self, pool: PoolView, state: PoolState, credentials: PoolCredentials) -> bool:
         """Begin a session, in the place of the former one; return whether the credentials can be used."""
+        key = pool.namespace, pool.name
         try:
             session = Session(
                 pool,
@@ -314,6 +342,7 @@ class Pools:
                 self._counters,
                 self._listener(),
                 self._connect,
+                lambda: self._owns(key),
             )
         except (OSError, ValueError) as error:
             return self._unusable(state, error)

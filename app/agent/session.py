@@ -1,6 +1,7 @@
 """One pool's session with the mothership: its credentials, its connection, and what may be published now."""
 
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -49,6 +50,7 @@ class Session:
         counters: Counters,
         listener: Listener,
         connect: Connect,
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         with Session._numbering:
             Session._numbers += 1
@@ -57,7 +59,7 @@ class Session:
         self.pool_uid, self.pool_ulid = pool.uid, credentials.token.pool_ulid
         self.credentials = credentials
         self.replica = settings.replica
-        self._clock, self._counters, self._listener = clock, counters, listener
+        self._clock, self._counters, self._listener, self._allowed = clock, counters, listener, allowed
         self._link = connect(self._connection_settings(settings), self)
 
     def start(self) -> None:
@@ -100,8 +102,11 @@ class Session:
     def publish(self, worker_ulid: str, key: str, message: Message) -> bool:
         """Publish on a Worker's topic; `key` is what a newer message replaces an unsent older one by.
 
-        Return False when it has to be tried again later. What no broker would take is told and dropped.
+        Return False, having done nothing, when it has to be tried again later or the pool isn't this replica's.
+        What no broker would take is told and dropped.
         """
+        if not self._allowed():
+            return False
         topic = from_worker(self.credentials.token.topic_namespace, self.pool_ulid, worker_ulid)
         payload = encoded(message, self._clock)
         if len(payload) > MAX_PAYLOAD_BYTES:

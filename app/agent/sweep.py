@@ -7,6 +7,7 @@ tried again, and the operator may not list Secrets.
 import contextlib
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ from app import vocabulary as words
 from app.agent.decisions import revisions
 from app.agent.effects import RevisionStore
 from app.agent.pool_state import parse_pool
-from app.agent.runtime import Clock, Cluster
+from app.agent.runtime import Clock, Cluster, Key
 from app.agent.worker_state import parse_worker
 from app.cluster.errors import NotFound
 from app.cluster.resources import CONTROLLER_REVISIONS, WORKERS
@@ -23,8 +24,14 @@ from app.cluster.resources import CONTROLLER_REVISIONS, WORKERS
 _log = structlog.get_logger(__name__)
 
 
-def sweep_revisions(cluster: Cluster, store: RevisionStore, namespaces: tuple[str, ...], clock: Clock) -> int:
-    """Delete unused revisions in the namespaces served; return how many went."""
+def sweep_revisions(
+    cluster: Cluster,
+    store: RevisionStore,
+    namespaces: tuple[str, ...],
+    clock: Clock,
+    owns: Callable[[Key], bool] = lambda _pool: True,
+) -> int:
+    """Delete unused revisions of owned pools in the namespaces served; return how many went."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for namespace in namespaces or (None,):
         listing = cluster.api.list(CONTROLLER_REVISIONS, namespace, words.POOL_LABEL)
@@ -36,6 +43,7 @@ def sweep_revisions(cluster: Cluster, store: RevisionStore, namespaces: tuple[st
     return sum(
         _sweep_pool(cluster, store, namespace, name, items, clock)
         for (namespace, name), items in found.items()
+        if owns((namespace, name))
     )
 
 

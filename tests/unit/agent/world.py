@@ -14,8 +14,10 @@ from typing import Any
 
 from app.agent.effects import RevisionStore
 from app.agent.engine import Engine
+from app.agent.guard import Guard, GuardedApi
 from app.agent.inbox import Inbox, Letter
 from app.agent.link import AckToken, ConnectionSettings, ConnectionState, LinkFigures, Sink
+from app.agent.owned import OwnedWork
 from app.agent.pools import Pools
 from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
@@ -275,15 +277,18 @@ class World:
         self.dry_run_pod: Json | None = a.pod_object()
         clock = Clock(lambda: self.time, lambda: self.date)
         settings = AgentSettings(replica="replica-1", version="1.0", **chosen)
+        self.mine = True
+        guard = Guard(lambda _pool: self.mine)
+        guarded = GuardedApi(self.api, guard)
         cluster = Cluster(
-            self.api,
+            guarded,
             self.caches["workerpools"],
             self.caches["workers"],
             self.caches["pods"],
             self,
             lambda _worker, _revision: self.dry_run_pod,
         )
-        self.revisions = RevisionStore(self.api)
+        self.revisions = RevisionStore(guarded)
         self.cluster, self.clock = cluster, clock
         self.pools = Pools(
             cluster,
@@ -297,6 +302,7 @@ class World:
             lambda key, _after: self.pools_woken.add(key),
             self._wake,
             lambda: "" if self.schema_ok else "CRD workers has schema revision 1",
+            guard.owns,
         )
         self.engine = Engine(
             cluster,
@@ -310,6 +316,7 @@ class World:
             lambda: self.schema_ok,
             self._wake,
         )
+        self.work = OwnedWork(guard, cluster.workers, self.inbox, lambda: self.pools, lambda: self.engine)
         self.secret: Json = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -368,11 +375,11 @@ class World:
         for _ in range(rounds):
             pools, self.pools_woken = self.pools_woken, set()
             for key in pools:
-                self.pools.reconcile(key)
+                self.work.on_pool(key)
             due = [key for key, when in self.woken.items() if when <= self.time]
             for key in due:
                 self.woken.pop(key)
-                again = self.engine.reconcile(key)
+                again = self.work.on_worker(key)
                 if again is not None:
                     self._wake(key, again)
             if not pools and not due:

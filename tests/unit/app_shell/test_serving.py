@@ -29,6 +29,10 @@ class Operator:
     def __init__(self):
         self.thread = None
     def wsgi(self, environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            print("begun", flush=True)
+            time.sleep(2)
+            print("answered", flush=True)
         body = f"{os.getpid()} {self.thread is not None and self.thread.is_alive()}".encode()
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
@@ -145,6 +149,22 @@ def test_sigterm_stops_the_agent_and_ends_with_success(
     lines = served.output.read_text().splitlines()
     assert "stopped 5.0" in lines
     assert all(json.loads(line)["level"] for line in lines if not line.startswith("stopped"))
+
+
+def test_the_agent_leaves_while_the_last_hooks_are_answered(
+    served: Served, eventually: Callable[..., None]
+) -> None:
+    """Another replica takes its pools at once; the hook that is under way gets its answer all the same."""
+    eventually(lambda: served.ask(served.ports[0]), 20)
+    connection = http.client.HTTPConnection("127.0.0.1", served.ports[0], timeout=10)
+    connection.request("GET", "/slow")
+    eventually(lambda: "begun" in served.output.read_text(), 10)
+    served.process.send_signal(signal.SIGTERM)
+    assert connection.getresponse().status == 200
+    connection.close()
+    served.process.wait(15)
+    said = [line for line in served.output.read_text().splitlines() if line in ("stopped 5.0", "answered")]
+    assert said == ["stopped 5.0", "answered"]
 
 
 def test_a_configuration_that_is_wrong_ends_the_program_with_its_reason(

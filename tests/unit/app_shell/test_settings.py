@@ -37,6 +37,10 @@ def test_the_defaults_are_these() -> None:
         log_level="info",
         log_format="auto",
         leader_elect=False,
+        replica_name="",
+        lease_duration=15.0,
+        lease_renew_deadline=10.0,
+        lease_renew_interval=5.0,
         metrics_bind_address=None,
         metrics_secure=True,
         enable_http2=False,
@@ -71,6 +75,10 @@ def test_every_flag_is_parsed() -> None:
         "--log-level=DEBUG",
         "--log-format=json",
         "--leader-elect",
+        "--replica-name=operator-0.operators",
+        "--lease-duration=1m",
+        "--lease-renew-deadline=40s",
+        "--lease-renew-interval=10s",
         "--metrics-bind-address=:8443",
         "--metrics-secure=false",
         "--enable-http2=true",
@@ -99,6 +107,10 @@ def test_every_flag_is_parsed() -> None:
         log_level="debug",
         log_format="json",
         leader_elect=True,
+        replica_name="operator-0.operators",
+        lease_duration=60.0,
+        lease_renew_deadline=40.0,
+        lease_renew_interval=10.0,
         metrics_bind_address=Address("", 8443),
         metrics_secure=False,
         enable_http2=True,
@@ -158,6 +170,14 @@ def test_the_last_of_a_repeated_flag_counts() -> None:
         (["--native-sidecars=maybe"], {}, "--native-sidecars: expected auto, true or false"),
         (["--mqtt-publish-rate=-1"], {}, "--mqtt-publish-rate: expected auto, or a number"),
         (["--mqtt-publish-rate=nan"], {}, "--mqtt-publish-rate: expected auto, or a number"),
+        (["--replica-name=Upper"], {}, "--replica-name: expected lower-case letters"),
+        (["--replica-name=" + "a" * 201], {}, "--replica-name: expected lower-case letters"),
+        (
+            ["--lease-duration=10s"],
+            {},
+            "expected --lease-renew-interval < --lease-renew-deadline < --lease-duration",
+        ),
+        (["--lease-renew-interval=10s"], {}, "expected --lease-renew-interval < --lease-renew-deadline"),
         (["--log-level=loud"], {}, "--log-level: expected one of debug"),
         ([], {"WORKERPOOL_THREADS": "many"}, "WORKERPOOL_THREADS: expected a number"),
     ],
@@ -189,10 +209,9 @@ def test_addresses_are_written_as_go_writes_them(text: str, host: str, port: int
 
 
 def test_settings_without_effect_are_named() -> None:
-    """Nobody may believe that two replicas elect a leader or that metrics are served."""
+    """Nobody may believe that metrics are served."""
     asked = parse(["--leader-elect", "--metrics-bind-address=:8443", "--enable-http2"], {})
     assert [warning.split(" ")[0] for warning in asked.warnings()] == [
-        "--leader-elect",
         "--metrics-bind-address",
         "--enable-http2",
     ]

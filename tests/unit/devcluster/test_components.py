@@ -2,7 +2,16 @@
 
 import pytest
 
-from devcluster.components import COMPONENTS, CONTROL_PLANE, GROUPS, OBJECTS, STOP_ORDER, resolve
+from devcluster.components import (
+    COMPONENTS,
+    CONTROL_PLANE,
+    GROUPS,
+    OBJECTS,
+    STOP_ORDER,
+    kind,
+    replicas,
+    resolve,
+)
 
 
 def test_the_control_plane_alone_is_three_programs() -> None:
@@ -36,3 +45,18 @@ def test_an_unknown_component_is_named_with_the_choices() -> None:
 def test_every_component_has_its_place_in_the_order_of_stopping() -> None:
     """One that were missing there would be left to the kernel."""
     assert sorted(name for row in STOP_ORDER for name in row) == sorted(COMPONENTS)
+
+
+def test_replicas_of_the_operator_have_names_of_their_own() -> None:
+    """The first is called as the only one is."""
+    assert replicas(1) == ("operator",)
+    assert replicas(3) == ("operator", "operator-2", "operator-3")
+    assert {kind(name) for name in replicas(3)} == {"operator"}
+    assert kind("mosquitto") == "mosquitto"
+
+
+@pytest.mark.parametrize("count", [0, -1, 10])
+def test_too_many_replicas_or_none_are_refused(count: int) -> None:
+    """Rather than started one by one."""
+    with pytest.raises(ValueError, match=f"{count} replicas"):
+        replicas(count)

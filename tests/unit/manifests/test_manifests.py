@@ -10,6 +10,8 @@ import yaml
 
 from app import vocabulary as words
 from app.reasons import CONDITIONS
+from app.serving import GRACE_SECONDS
+from app.settings import parse, variable_of
 from app.web.application import create_app
 from tests.unit.web.health import ToldHealth
 
@@ -225,6 +227,51 @@ def test_the_operator_may_do_only_what_it_does() -> None:
         "namespaces": {"get"},
         "events": {"create", "patch"},
     }
+
+
+def test_the_operator_may_keep_leases_in_its_own_namespace_alone() -> None:
+    """One Lease for each replica: made, renewed by patches, watched, and deleted at the end."""
+    role = one("manifests", "Role", "spacelift-workerpool-controller-leader-election-role")
+    (namespace,) = [each for each in documents("manifests") if each["kind"] == "Namespace"]
+    assert role["metadata"]["namespace"] == namespace["metadata"]["name"] == words.CONTROLLER_NAMESPACE
+    assert role["rules"] == [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+        }
+    ]
+
+
+def test_two_replicas_are_replaced_one_after_the_other() -> None:
+    """Never fewer than there should be, on different nodes where possible, each named after its Pod."""
+    spec = one("manifests", "Deployment", "spacelift-workerpool-controller-controller-manager")["spec"]
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+    }
+    labels = spec["template"]["metadata"]["labels"]
+    pod = spec["template"]["spec"]
+    spread = {each["topologyKey"]: each for each in pod["topologySpreadConstraints"]}
+    assert set(spread) == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    assert all(each["labelSelector"]["matchLabels"] == labels for each in spread.values())
+    (container,) = pod["containers"]
+    assert "--leader-elect" in container["args"]
+    (name,) = container["env"]
+    assert name["name"] == variable_of("replica_name")
+    assert name["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    assert pod["terminationGracePeriodSeconds"] > GRACE_SECONDS
+    (budget,) = [each for each in documents("manifests") if each["kind"] == "PodDisruptionBudget"]
+    assert budget["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": labels}}
+
+
+def test_the_deployments_arguments_are_accepted() -> None:
+    """A Pod that ends with status 2 says so to nobody who watches the rollout."""
+    spec = one("manifests", "Deployment", "spacelift-workerpool-controller-controller-manager")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    chosen = parse(container["args"], {variable_of("replica_name"): "controller-manager-6f7d8c9b4-x2k7p"})
+    assert (chosen.leader_elect, list(chosen.warnings())) == (True, [])
 
 
 def test_every_rule_says_why_it_is_there() -> None:
