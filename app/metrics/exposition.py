@@ -65,6 +65,22 @@ FAMILIES: Final = (
         "Writes that were decided on an old view and had no effect; each was decided again.",
         "conflicts",
     ),
+    Family("workerpool_mqtt_connections_lost", "Connections to brokers that broke.", "mqtt_connections_lost"),
+    Family(
+        "workerpool_mqtt_publish_refused",
+        "Messages that a broker refused, or that it closed the connection for.",
+        "mqtt_publish_refused",
+    ),
+    Family(
+        "workerpool_mqtt_acknowledged_unhandled",
+        "Messages acknowledged before their effect was stored, because the API server was away too long.",
+        "mqtt_acknowledged_unhandled",
+    ),
+    Family(
+        "workerpool_mqtt_messages_oversized",
+        "Messages not sent because they are larger than the protocol allows.",
+        "mqtt_messages_oversized",
+    ),
 )
 """Every counter that is shown."""
 

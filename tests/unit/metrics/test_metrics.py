@@ -6,12 +6,12 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from app.agent.agent import Agent
-from app.assembly import metrics_of
+from app.assembly import Operator, metrics_of
 from app.metrics.exposition import exposition, registry_of
 from app.metrics.server import MetricsServer
 from app.settings import Address, parse
@@ -99,3 +99,42 @@ def test_metrics_are_served_only_where_asked_for_in_plain(arguments: list[str], 
     """Who asks for secure serving must not get an open port instead."""
     agent = cast("Agent", Figures())
     assert (metrics_of(parse(arguments, {}), agent) is not None) is served
+
+
+class Part:
+    """A part of the operator that notes what it is told."""
+
+    def __init__(self, said: list[str], name: str) -> None:
+        self._said, self._name = said, name
+
+    def start(self) -> None:
+        """Note it."""
+        self._said.append(f"start {self._name}")
+
+    def stop(self, _deadline: float = 0.0) -> None:
+        """Note it."""
+        self._said.append(f"stop {self._name}")
+
+    def close(self) -> None:
+        """Note it."""
+        self._said.append(f"close {self._name}")
+
+
+def test_the_operator_serves_metrics_for_as_long_as_it_runs() -> None:
+    """They start with the agent, and end with it."""
+    said: list[str] = []
+    api, events, agent, metrics = (
+        cast("Any", Part(said, name)) for name in ("api", "events", "agent", "metrics")
+    )
+    operator = Operator(api, events, agent, cast("Any", None), metrics)
+    operator.start()
+    operator.stop(5.0)
+    assert said == [
+        "start events",
+        "start agent",
+        "start metrics",
+        "stop metrics",
+        "stop agent",
+        "stop events",
+        "close api",
+    ]

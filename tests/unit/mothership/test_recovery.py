@@ -9,9 +9,10 @@ import pytest
 from mothership.clock import SteadyClock
 from mothership.decisions.recovery import Found, adopt
 from mothership.decisions.states import Run, RunState
+from mothership.decisions.timers import expire
 from mothership.inventories import Inventories
 from mothership.scheduler import assign_queued
-from mothership.storage import pools
+from mothership.storage import pools, runs
 from protocol import messages
 from protocol.messages import Inventory, InventoryWorker
 from protocol.runs import Outcome, Reason, Result
@@ -250,6 +251,24 @@ def test_an_operator_hears_of_attempts_whose_worker_is_gone(mothership: Any) -> 
     assert (item.message.type, item.worker) == ("run_released", worker.id)
     assert (item.message.run, item.message.sequence) == (scheduled.run, scheduled.sequence)
     assert item.message.stage == "preparing"
+    mothership.say(worker, messages.Unregister)
+    mothership.clock.move(1000)
+    assert mothership.due() == []
+
+
+def test_an_operator_hears_that_a_lease_is_over(mothership: Any) -> None:  # noqa: ANN401
+    """The worker was removed by force in the middle of a run: what is left of it is cleared up at this word."""
+    worker, scheduled = mothership.granted()
+    mothership.say(worker, messages.Unregister)
+    assert mothership.due() == []
+    mothership.clock.move(181)
+    with mothership.database.write() as conn:
+        now = mothership.clock.now()
+        for case in runs.overdue(conn, now, mothership.rules, 10):
+            after = expire(case, now, hearing_since=0.0, serving_since=0.0, rules=mothership.rules)
+            runs.save(conn, case, after, now)
+    assert mothership.state(scheduled.run) == "lost"
+    assert [item.message.type for item in mothership.due()] == ["run_released"]
     mothership.say(worker, messages.Unregister)
     mothership.clock.move(1000)
     assert mothership.due() == []
