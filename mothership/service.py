@@ -107,6 +107,8 @@ class Service:
             ca_file=str(files.ca),
             certificate_file=str(certificate),
             key_file=str(key),
+            publish_rate=settings.publish_rate,
+            drops_topic=settings.broker_drops_topic,
         )
 
 

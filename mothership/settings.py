@@ -64,6 +64,13 @@ class Settings:
     threads: int = _setting("threads that answer HTTPS calls", 32)
     log_limit: int = _setting("bytes kept of one attempt's log", 64 * _MIB)
     workspace_limit: int = _setting("largest workspace archive, in bytes", 1024 * _MIB)
+    publish_rate: float = _setting(
+        "messages a second to the broker, 0 = as it takes them; AWS IoT Core takes 100", 0.0
+    )
+    broker_drops_topic: str = _setting(
+        "where the broker tells of messages that it dropped; empty = nowhere",
+        "$SYS/broker/publish/messages/dropped",
+    )
     rules: Rules = field(default_factory=Rules)
 
     @property

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PLACES = {
-    "paho": ("app/agent/paho_client.py", "mothership/broker_link.py"),
+    "paho": ("app/agent/paho_client.py", "mothership/broker_client.py"),
     "kubernetes": ("app/cluster/", "devcluster/hookdriver/api.py"),
     "cryptography": ("app/agent/credentials.py", "mothership/ca.py", "devcluster/"),
     "joserfc": ("protocol/sealing.py",),
