@@ -191,8 +191,10 @@ def test_an_orphan_takes_nobodys_place(world: World) -> None:
 
 def test_an_orphan_claims_nothing(world: World, material: Material) -> None:
     """Its pool's settings are not its own any more."""
-    world.up(a.worker_object(owner="old-pool-uid", status={"registration": "Registered", "assignment": 4}))
-    world.link.take()
+    world.up()
+    # Before the agent has had a look at it at all.
+    status = {"registration": "Registered", "assignment": 4}
+    world.api.put(WORKERS, a.worker_object(owner="old-pool-uid", status=status))
     world.link.deliver(a.scheduled(pool_uid="old-pool-uid", payload=material.seal()))
     world.settle()
     (rejected,) = [each for each in world.link.take() if isinstance(each, RunRejected)]
