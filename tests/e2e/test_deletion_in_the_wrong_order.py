@@ -112,8 +112,13 @@ def test_crds_deleted_first_wait_for_the_runs_and_can_be_installed_again(
     until(lambda: not pool.pods(run), "the Pod is gone")
     journal.judge(["only"])
     shell.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"))
-    for name in definitions:
-        shell.kubectl("wait", "--for=condition=Established", f"crd/{name}")
+    # kubectl wait fails on a definition that is too young to have any condition.
+    until(
+        lambda: shell.kubectl(
+            "wait", "--for=condition=Established", *(f"crd/{name}" for name in definitions)
+        ),
+        "the new CRDs are served",
+    )
     driver = cluster.component("hookdriver")
     driver.stop()
     driver.start()
