@@ -5,7 +5,7 @@ which no pure hook can rule out, cost nothing as long as the mothership doesn't 
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from app import vocabulary as words
@@ -47,11 +47,11 @@ def roster_entry(worker: WorkerView) -> RosterEntry:
 
 
 def of_pool(roster: Iterable[RosterEntry], pool_uid: str) -> list[RosterEntry]:
-    """Return the entries with those of another pool object made ineligible: orphans of an earlier one of this name.
+    """Return the entries of one pool object.
 
-    One that the mothership knows counts all the same until it has left.
+    Orphans of an earlier one of its name take nobody's place: they claim nothing, and leave once their run has ended.
     """
-    return [each if each.owner in ("", pool_uid) else replace(each, eligible=False) for each in roster]
+    return [each for each in roster if each.owner in ("", pool_uid)]
 
 
 def admissible(roster: Iterable[RosterEntry], admitted: Collection[str], pool_size: int) -> set[str]:
