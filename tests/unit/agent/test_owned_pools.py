@@ -93,20 +93,24 @@ def test_a_session_that_was_opened_while_the_pool_was_lost_is_closed(world: Worl
     assert world.pools.sessions() == []
 
 
-def test_a_session_of_a_released_pool_never_stays_open(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Released after the session was made and before it was started: it is stopped all the same."""
+def test_a_session_of_a_released_pool_never_stays_open(world: World) -> None:
+    """Lost and regained while its Secret was being read: the session of the old state ends, a new one is opened."""
     world.api.put(SECRETS, world.secret)
     world.api.put(WORKERPOOLS, a.pool_object())
 
-    def lose(_session: Session) -> None:
-        world.mine = False
-        world.pools.release()
-        world.mine = True
+    def lose(verb: str, plural: str, _name: str) -> None:
+        if (verb, plural) == ("get", "secrets"):
+            world.mine = False
+            world.pools.release()
+            world.mine = True
 
-    monkeypatch.setattr(Session, "start", lose)
+    world.api.fail = lose
     world.work.on_pool(KEY)
     assert [link.stopped for link in world.links] == [True]
     assert world.pools.sessions() == []
+    world.api.fail = lambda *_: None
+    world.work.on_pool(KEY)
+    assert [link.stopped for link in world.links] == [True, False]
 
 
 def test_a_claim_that_was_begun_before_the_pool_was_lost_is_not_recorded(

@@ -1,6 +1,7 @@
 """The keeper of this process's Lease, turn by turn with a clock of the test's, against an API that fails and lies."""
 
 import datetime as dt
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -382,6 +383,21 @@ def test_a_deleted_lease_is_made_again_at_once(site: Site, pair: tuple[Replica, 
     assert two.owned() == before
 
 
+def test_a_look_misses_a_lease_that_was_deleted(site: Site, pair: tuple[Replica, Replica]) -> None:
+    """With a broken watch: another replica has our pools, its session says so, and the look says why."""
+    _, two = pair
+    two.watch.broken = True
+    with site.api.lock:
+        gone = site.api.objects.pop(("leases", NAMESPACE, "workerpool-replica-two"))
+        site.api._show(LEASES, gone, None)
+    assert two.owned()
+    two.keeper.reconsider()
+    two.keeper.renew_turn()
+    assert two.owned() == []
+    site.turns()
+    assert two.owned()
+
+
 def test_the_newer_process_of_a_name_wins_and_the_older_stands_back(site: Site) -> None:
     """A container that starts again keeps its Pod's name; two processes of one name never take turns."""
     old = site.replica("one", "one_old")
@@ -425,12 +441,15 @@ def test_a_refused_or_throttled_renewal_is_tried_again_in_time(site: Site) -> No
     """429 says when; a role that is missing is asked for each second, and owns nothing."""
     one = site.replica("one")
 
+    tries: list[float] = []
+
     def throttled() -> None:
+        tries.append(site.time)
         raise TooManyRequests("slow down", retry_after=3.0)
 
     one.reach = throttled
     site.pass_time(9)
-    assert site.writes() == 0
+    assert [later - sooner for sooner, later in itertools.pairwise(tries)] == [3.0, 3.0]
     one.reach = forbidden
     site.pass_time(3)
     assert one.owned() == []

@@ -55,6 +55,20 @@ def test_a_revision_that_a_claim_used_lately_stays(world: World) -> None:
     assert sweep(world) == 1
 
 
+def test_only_a_pools_owner_sweeps_it(world: World) -> None:
+    """It alone knows which revisions its claims have used lately."""
+    world.up()
+    put_revision(world, pod={"unused": 1})
+    asked: list[tuple[str, str]] = []
+
+    def owns(pool: tuple[str, str]) -> bool:
+        asked.append(pool)
+        return False
+
+    assert sweep_revisions(world.cluster, world.revisions, (), world.clock, owns) == 0
+    assert asked == [(a.NAMESPACE, a.POOL)]
+
+
 def test_nothing_is_swept_while_a_worker_cannot_be_read(world: World) -> None:
     """Its run may refer to anything."""
     world.up()
