@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -35,8 +36,10 @@ def main() -> int:
         return 0
     for number in ENDINGS:
         signal.signal(number, lambda *_: sys.exit(143))
-    folder = arguments.keep or Path(tempfile.mkdtemp(prefix="workerpool-faults-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    if arguments.keep is not None:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="workerpool-faults-", dir=arguments.keep))
+    # Runs aren't root, and their journals are below it.
     folder.chmod(0o755)
     seed = arguments.seed or os.environ.get("SEED") or secrets.token_hex(4)
     print(f"faults: SEED={seed}, {len(chosen)} scenarios, working in {folder}", flush=True)
@@ -46,7 +49,10 @@ def main() -> int:
         run_all(suite, chosen, arguments.runs)
     finally:
         suite.close()
-    return _close(suite, time.monotonic() - began)
+    status = _close(suite, time.monotonic() - began)
+    if status == 0 and arguments.keep is None:
+        shutil.rmtree(folder)
+    return status
 
 
 def _close(suite: Suite, took: float) -> int:

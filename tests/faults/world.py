@@ -12,17 +12,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from devcluster.cluster import Cluster
+from devcluster.ports import LOOPBACK
 from devcluster.processes import Component
 from devcluster.relay import Relay
 from tests.e2e.harness import Pool, Shell
 from tests.faults import leaks
+from tests.faults.api_faults import ApiFaults, Rule
 from tests.faults.clients import MERGE_PATCH, CallError, JsonClient
 from tests.faults.journal import Journal
 from tests.faults.load import Load
+from tests.faults.wire import Hear, Wire
 
 NAMESPACE = "default"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 WORKERS = f"{leaks.GROUP}/namespaces/{NAMESPACE}/workers"
+API_CLIENTS = {"operator-api": None, "hookdriver-api": "hookdriver"}
+"""Whose certificate a proxy in the link has to show; the operator sends its token."""
 POLL = 0.05
 
 
@@ -115,6 +120,31 @@ class World:
         with self._healed(name):
             self.link(name).delay(seconds)
             yield
+
+    @contextlib.contextmanager
+    def api_answers(self, link: str, rule: Rule) -> Iterator[ApiFaults]:
+        """Let a proxy that follows a rule stand between a part and the API server meanwhile."""
+        straight = [(LOOPBACK, self.cluster.site.ports["kube-apiserver"])]
+        proxy = ApiFaults(self.cluster.site, API_CLIENTS[link], rule)
+        proxy.start()
+        relay = self.link(link)
+        try:
+            relay.set_backends([proxy.address])
+            relay.reset()
+            yield proxy
+        finally:
+            relay.set_backends(straight)
+            relay.reset()
+            proxy.close()
+
+    @contextlib.contextmanager
+    def overheard(self, hear: Hear) -> Iterator[Wire]:
+        """Hear the pool's messages meanwhile, and publish what `hear` answers."""
+        wire = Wire(self.cluster, self.pool, hear)
+        try:
+            yield wire
+        finally:
+            wire.close()
 
     # --- waiting
 
