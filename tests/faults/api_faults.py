@@ -107,12 +107,13 @@ class ApiFaults:
         self.drop_watches()
         self._pool.clear()
 
-    def drop_watches(self) -> None:
-        """End every watch without a word."""
+    def drop_watches(self) -> int:
+        """End every watch without a word; return how many there were."""
         with self._lock:
             for stream in self._streams:
                 with contextlib.suppress(OSError):
                     stream.shutdown(socket.SHUT_RDWR)
+            return len(self._streams)
 
     def relay(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request, as the rule has it."""
