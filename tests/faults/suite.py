@@ -125,6 +125,8 @@ class Suite:
                 self._judge(world, scenario, verdict)
                 complaints += self._at_rest(world, scenario)
                 complaints += self._removed(world)
+                if complaints or not verdict.clean:
+                    complaints += world.notes
             complaints += self._measured(cluster)
         except FAILURES as error:
             complaints.append("".join(traceback.format_exception_only(error)).strip())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +48,8 @@ class World:
         self.random = random.Random(seed)  # noqa: S311 - has to repeat itself
         self.round = 0
         """Which injection this is, from 0."""
+        self.notes: list[str] = []
+        """What scenarios that choose at random chose."""
         self.undo: list[Callable[[], None]] = []
         """What `mend` calls after the last round, latest first: for faults that outlive an injection."""
 
@@ -210,6 +211,10 @@ class World:
 
     # --- for the suite
 
+    def note(self, text: str) -> None:
+        """Remember what was done, to be told with a failure."""
+        self.notes.append(f"round {self.round + 1}: {text}")
+
     def mend(self) -> None:
         """End every fault: undo what was left, heal links, continue and start parts."""
         while self.undo:
@@ -249,8 +254,3 @@ def pod_of(worker: dict[str, Any]) -> str:
     """Return the name that the Pod of a Worker's run has."""
     run = worker["status"]["run"]
     return f"{run['id'].lower()}-{run['stage']}-{run['sequence']}"
-
-
-def remove_tree(path: os.PathLike[str]) -> None:
-    """Remove a directory with what is in it."""
-    shutil.rmtree(path, ignore_errors=True)
