@@ -19,6 +19,8 @@ from tests.faults import scenario
 from tests.faults.scenario import Scenario
 from tests.faults.suite import Suite, run_all
 
+SHORT_RUNS = 12
+"""Runs of a scenario in the short set, on average."""
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,7 +48,8 @@ def main() -> int:
     began = time.monotonic()
     suite = Suite(folder, seed, lambda line: print(line, flush=True))
     try:
-        run_all(suite, chosen, arguments.runs)
+        few = SHORT_RUNS * len(chosen) if arguments.short else None
+        run_all(suite, chosen, arguments.runs or few)
     finally:
         suite.close()
     status = _close(suite, time.monotonic() - began)

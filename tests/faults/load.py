@@ -59,7 +59,8 @@ class Load:
     def abandon(self) -> None:
         """Trigger no more."""
         self._ended.set()
-        self._thread.join(30)
+        if self._thread.is_alive():
+            self._thread.join(30)
 
     def shown(self) -> list[dict[str, Any]]:
         """Return what the mothership says of every run of the pool, with its `name`."""

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from devcluster.cluster import Cluster, Options
-from devcluster.progress import ClusterError
-from tests.e2e.harness import CommandError, Shell, make_pool
+from tests.e2e.harness import Shell, make_pool
 from tests.faults import clients, leaks
-from tests.faults.clients import CallError, JsonClient
+from tests.faults.clients import JsonClient
 from tests.faults.journal import Journal
 from tests.faults.leaks import Footprint
 from tests.faults.load import LIST_LIMIT, Load, Work, settled
@@ -33,7 +32,8 @@ GRACES = (
 CALM = 60.0
 """Seconds within which a pool without runs has to come to rest."""
 RUNS_IN_A_ROUND = 15
-FAILURES = (AssertionError, CallError, ClusterError, CommandError, OSError, TimeoutError)
+FEWEST_RUNS = 8
+"""Fewer than this leave nothing under way while a fault is injected."""
 Say = Callable[[str], None]
 
 
@@ -78,6 +78,7 @@ class Suite:
         self._cluster: Cluster | None = None
         self._rest: dict[str, Footprint] = {}
         self._made = 0
+        self._stages: dict[str, float] = {}
         self._plain: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
         self._current: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
 
@@ -96,6 +97,7 @@ class Suite:
         began = time.monotonic()
         complaints: list[str] = []
         verdict = Verdict()
+        self._stages = {}
         while runs > 0 and not complaints and verdict.clean:
             part = min(runs, LIST_LIMIT // 2)
             runs -= part
@@ -105,10 +107,12 @@ class Suite:
         self.report.lost += len(verdict.lost)
         self.report.doubled += len(verdict.doubled)
         self.report.without_verdict += len(verdict.without_verdict)
-        took = time.monotonic() - began
+        took = f"{time.monotonic() - began:.0f} s: " + ", ".join(
+            f"{stage} {seconds:.0f}" for stage, seconds in self._stages.items()
+        )
         endings = ", ".join(f"{count} {ending}" for ending, count in sorted(verdict.endings.items()))
         good = verdict.clean and not complaints
-        self._say(f"{'ok    ' if good else 'FAILED'} {scenario.name}: {endings or 'no runs'} ({took:.0f} s)")
+        self._say(f"{'ok    ' if good else 'FAILED'} {scenario.name}: {endings or 'no runs'} ({took})")
         for line in [*verdict.sentences(), *complaints]:
             self._say(f"       {line}")
         if complaints:
@@ -119,20 +123,28 @@ class Suite:
 
     def _one(self, scenario: Scenario, verdict: Verdict, complaints: list[str]) -> None:
         try:
-            cluster = self._ready(scenario)
-            with self._world(cluster, scenario) as world:
-                self._stress(world, scenario, complaints)
+            with self._stage("parts"):
+                cluster = self._ready(scenario)
+            with self._stage("pool"):
+                world = self._world(cluster, scenario)
+            with contextlib.closing(world):
+                with self._stage("faults"):
+                    self._stress(world, scenario, complaints)
+                with self._stage("verdicts"):
+                    self._mended(world, scenario)
                 self._judge(world, scenario, verdict)
-                complaints += self._at_rest(world, scenario)
-                complaints += self._removed(world)
+                with self._stage("rest"):
+                    complaints += self._at_rest(world, scenario)
+                with self._stage("removal"):
+                    complaints += self._removed(world)
                 if complaints or not verdict.clean:
                     complaints += world.notes
             complaints += self._measured(cluster)
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - a scenario that breaks is a finding, and others follow it
             complaints.append("".join(traceback.format_exception_only(error)).strip())
 
     def _stress(self, world: World, scenario: Scenario, complaints: list[str]) -> None:
-        """Inject while the load goes on, then mend everything and wait for every verdict."""
+        """Inject while the load goes on."""
         rounds = (
             scenario.rounds
             if scenario.rounds <= 1
@@ -145,8 +157,11 @@ class Suite:
                 world.round = number
                 scenario.inject(world)
                 self.report.faults += 1
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - see _one
             complaints.append(f"round {world.round + 1}: {error}")
+
+    def _mended(self, world: World, scenario: Scenario) -> None:
+        """Mend everything and wait for every verdict."""
         world.mend()
         world.load.finish(scenario.settle + scenario.runs)
         with contextlib.suppress(AssertionError):  # the verdict tells which have none
@@ -211,7 +226,14 @@ class Suite:
         return leaks.grown(self._rest, now)
 
     @contextlib.contextmanager
-    def _world(self, cluster: Cluster, scenario: Scenario) -> Iterator[World]:
+    def _stage(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._stages[name] = self._stages.get(name, 0.0) + time.monotonic() - began
+
+    def _world(self, cluster: Cluster, scenario: Scenario) -> World:
         self._made += 1
         name = f"{scenario.name.replace('_', '-')[:40]}-{self._made}"
         shell = Shell({**os.environ, **cluster.env()})
@@ -219,12 +241,7 @@ class Suite:
         journal = Journal.new(self._outside / f"{name}.journal")
         both: tuple[JsonClient, JsonClient] = clients.api_server(cluster), clients.mothership(cluster)
         load = Load(both[1], pool.ulid, journal, Work(scenario.runs, scenario.work))
-        try:
-            yield World(cluster, both, shell, load, journal, pool, f"{self._seed}/{name}")
-        finally:
-            load.abandon()
-            for client in both:
-                client.close()
+        return World(cluster, both, shell, load, journal, pool, f"{self._seed}/{name}")
 
     # --- the cluster
 
@@ -247,8 +264,9 @@ class Suite:
         }
         # The first runs make the threads, connections and caches that stay.
         warm = Scenario(lambda _: None, runs=10, rounds=0, name="warm-up")
-        with self._world(cluster, warm) as world:
+        with contextlib.closing(self._world(cluster, warm)) as world:
             self._stress(world, warm, [])
+            self._mended(world, warm)
             self._removed(world)
         self._rest = footprints(cluster)
         return cluster
@@ -283,9 +301,9 @@ def footprints(cluster: Cluster) -> dict[str, Footprint]:
 
 
 def run_all(suite: Suite, scenarios: Sequence[Scenario], runs: int | None) -> None:
-    """Run every scenario; `runs`, when given, is divided among them by what each has in the short set."""
+    """Run every scenario; `runs`, when given, is divided among them in proportion to each one's own load."""
     # Those that want the same parts follow each other: no part is restarted without need.
     ordered = sorted(scenarios, key=lambda item: (repr(item.arguments), repr(item.environment), item.name))
     weight = sum(item.runs for item in ordered)
     for item in ordered:
-        suite.run(item, item.runs if runs is None else max(item.runs, runs * item.runs // weight))
+        suite.run(item, item.runs if runs is None else max(FEWEST_RUNS, -(-runs * item.runs // weight)))

@@ -215,6 +215,12 @@ class World:
         """Remember what was done, to be told with a failure."""
         self.notes.append(f"round {self.round + 1}: {text}")
 
+    def close(self) -> None:
+        """Trigger no more and close the connections of the suite."""
+        self.load.abandon()
+        for client in (self.api, self.mothership):
+            client.close()
+
     def mend(self) -> None:
         """End every fault: undo what was left, heal links, continue and start parts."""
         while self.undo:
