@@ -31,5 +31,9 @@ def watches(call: Call) -> bool:
 def sometimes(
     chance: random.Random, share: float, fault: Refusal | LostAnswer, which: Callable[[Call], bool] = anything
 ) -> Rule:
-    """Give a share of the calls that are meant this fault."""
-    return lambda call: fault if which(call) and chance.random() < share else None
+    """Give a share of the calls that are meant this fault.
+
+    It draws from `chance` once: calls come as they come, and must not change what the scenario draws next.
+    """
+    own = random.Random(chance.random())  # noqa: S311 - has to repeat itself
+    return lambda call: fault if which(call) and own.random() < share else None

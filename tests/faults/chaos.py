@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from tests.faults.answers import anything, sometimes, writes
@@ -22,6 +23,15 @@ LINKS = (
     "node-api",
     "api-etcd",
 )
+
+
+def plan(seed: str, number: int) -> list[tuple[Act, float]]:
+    """Return what a round does, each act with the seed of its own choices.
+
+    The seed and the round's number alone decide: what an act finds, and so draws, changes no other act.
+    """
+    chance = random.Random(f"{seed}/{number}")  # noqa: S311 - has to repeat itself
+    return [(chance.choice(ACTS), chance.random()) for _ in range(chance.randint(1, 3))]
 
 
 def _seconds(world: World, most: float) -> float:

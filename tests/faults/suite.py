@@ -78,6 +78,7 @@ class Suite:
         self._cluster: Cluster | None = None
         self._rest: dict[str, Footprint] = {}
         self._made = 0
+        self._part = 0
         self._stages: dict[str, float] = {}
         self._plain: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
         self._current: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
@@ -97,10 +98,11 @@ class Suite:
         began = time.monotonic()
         complaints: list[str] = []
         verdict = Verdict()
-        self._stages = {}
+        self._stages, self._part = {}, 0
         while runs > 0 and not complaints and verdict.clean:
             part = min(runs, LIST_LIMIT // 2)
             runs -= part
+            self._part += 1
             self._one(replace(scenario, runs=part), verdict, complaints)
         self.report.scenarios += 1
         self.report.runs += verdict.runs
@@ -241,7 +243,7 @@ class Suite:
         journal = Journal.new(self._outside / f"{name}.journal")
         both: tuple[JsonClient, JsonClient] = clients.api_server(cluster), clients.mothership(cluster)
         load = Load(both[1], pool.ulid, journal, Work(scenario.runs, scenario.work))
-        return World(cluster, both, shell, load, journal, pool, f"{self._seed}/{name}")
+        return World(cluster, both, shell, load, journal, pool, f"{self._seed}/{scenario.name}/{self._part}")
 
     # --- the cluster
 

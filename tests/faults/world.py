@@ -45,6 +45,7 @@ class World:
     ) -> None:
         self.cluster, self.shell, self.load, self.journal, self.pool = cluster, shell, load, journal, pool
         self.api, self.mothership = clients
+        self.seed = seed
         self.random = random.Random(seed)  # noqa: S311 - has to repeat itself
         self.round = 0
         """Which injection this is, from 0."""

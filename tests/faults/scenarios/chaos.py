@@ -1,6 +1,6 @@
 """Anything fails, at any time, several things after another; the seed that is printed brings the same again."""
 
-from tests.faults.chaos import ACTS
+from tests.faults.chaos import plan
 from tests.faults.scenario import scenario
 from tests.faults.verdict import Expected
 from tests.faults.world import World
@@ -15,5 +15,6 @@ from tests.faults.world import World
 )
 def inject(world: World) -> None:
     """Do a few things, one right after the other."""
-    for _ in range(world.random.randint(1, 3)):
-        world.note(world.random.choice(ACTS)(world))
+    for act, seed in plan(world.seed, world.round):
+        world.random.seed(seed)
+        world.note(act(world))
