@@ -1,6 +1,7 @@
 """The mothership's disk is full for a while, and so is nothing that it says."""
 
 from dataclasses import replace
+from itertools import count
 
 from tests.faults import disk
 from tests.faults.scenario import scenario
@@ -23,7 +24,14 @@ def inject(world: World) -> None:
     world.undo.append(move_back)
     part.start()
     world.await_phase("Running")
-    disk.fill(part.pid, data)
+    numbers = count()
+
+    def refuses() -> bool:
+        # A database writes for a while into pages that it has already: what that freed is filled again.
+        disk.fill(part.pid, data)
+        return world.load.trigger(f"full{next(numbers)}") is None
+
+    world.until(refuses, "the mothership can't store a run")
     world.wait(world.random.uniform(6, 10))
     disk.free(part.pid, data)
     world.await_started(world.load.work.runs * 3 // 4)
