@@ -48,11 +48,17 @@ tools: venv ## Build the local control plane's programs (about 5 minutes the fir
 	@$(CLUSTER) tools
 
 .PHONY: test
-test: lint ## Lint, then all tests, end-to-end ones on the local cluster
+test: lint ## Lint, then all tests, end-to-end ones and a short set of faults on the local cluster
 	@$(CLUSTER) tools --for-tests
 	@$(MAKE) --no-print-directory unit
 	@echo "==> integration and end-to-end tests on the local cluster"
 	@$(BIN)/python -m pytest -v tests/integration tests/e2e
+	@echo "==> the short set of faults (about 6 minutes)"
+	@$(BIN)/python -m tests.faults --short
+
+.PHONY: faults
+faults: tools ## Every fault under a load of runs (RUNS=10000 for a long one, SEED= to repeat one, SCENARIOS="a b")
+	@$(BIN)/python -m tests.faults $(SCENARIOS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: crds
 crds: tools ## Generate crds/ from crdgen/ and the API server's own OpenAPI

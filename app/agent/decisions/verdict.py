@@ -256,6 +256,8 @@ def _failed_init(pod: PodView) -> Outcome | None:
         report = _bad_report(each)
         if pod.deleting and (report is None or report.reason is Reason.POD_DELETED):
             return deleted(pod, report.message if report else "")
+        if report is None and each.reason in _STATUS_LOST:
+            return _lost_track(pod, each)
         if report is not None and report.reason is not Reason.INIT_FAILED:
             return _with(pod, report)
         text = f"init container {each.name} ended with exit code {each.exit_code}"
@@ -279,11 +281,16 @@ def _failed_worker(pod: PodView, worker: ContainerView | None) -> Outcome | None
     if worker.reason in _START_FAILURES:
         return _not_startable(pod, worker)
     if worker.reason in _STATUS_LOST:
-        text = f"node {pod.node or '(none)'} lost track of the worker container"
-        return _failed(pod, Reason.NODE_LOST, sentence(text, worker.message))
+        return _lost_track(pod, worker)
     text = f"the worker container ended with exit code {worker.exit_code}"
     said = with_user_fix(last_words(worker.message), worker.name) if report_of(worker) is None else ""
     return _failed(pod, Reason.NON_ZERO_EXIT, sentence(_with_code(text, worker.exit_code), said))
+
+
+def _lost_track(pod: PodView, container: ContainerView) -> Outcome:
+    # The exit code beside such a reason is the kubelet's invention, and says nothing about the container.
+    text = f"node {pod.node or '(none)'} lost track of the {container.name} container"
+    return _failed(pod, Reason.NODE_LOST, sentence(text, container.message))
 
 
 def _bad_report_of_worker(pod: PodView) -> Outcome | None:

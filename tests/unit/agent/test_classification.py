@@ -241,6 +241,22 @@ ENDED = {
         Reason.NODE_LOST,
         ("could not be located",),
     ),
+    "an init container that its kubelet can't find": Case(
+        k.pod(
+            *k.NOT_BEGUN,
+            inits=(
+                k.ended(
+                    "init",
+                    137,
+                    "ContainerStatusUnknown",
+                    "The container could not be located when the pod was terminated",
+                ),
+            ),
+            phase="Failed",
+        ),
+        Reason.NODE_LOST,
+        ("node node-1 lost track of the init container", "could not be located"),
+    ),
     "somebody's kubectl delete pod": Case(
         k.pod(
             k.ended(

@@ -1,0 +1,241 @@
+"""A proxy in front of the API server that answers in its place, loses answers, and ends watches.
+
+It serves TLS with the API server's own certificate, so that its clients notice nothing, and asks with the credentials
+of the client that it stands in front of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from devcluster.ports import LOOPBACK
+from devcluster.site import Site
+
+HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
+REASONS = {
+    409: "Conflict",
+    410: "Expired",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+}
+WATCH_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as it came."""
+
+    method: str
+    path: str
+    query: str
+
+    @property
+    def watches(self) -> bool:
+        """Whether it opens a watch."""
+        return "watch=true" in self.query or "watch=1" in self.query
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes something."""
+        return self.method != "GET"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer in the API server's place: nothing is done."""
+
+    status: int
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True)
+class LostAnswer:
+    """The API server does what it is asked, and its answer never arrives."""
+
+
+Rule = Callable[[Call], Refusal | LostAnswer | None]
+"""Decides over each call; None lets it pass."""
+
+
+class ApiFaults:
+    """The proxy; `rule` may be changed at any time."""
+
+    def __init__(self, site: Site, client: str | None, rule: Rule) -> None:
+        """Stand in front of clients that have a certificate of that name, None for those that send a token."""
+        self.rule = rule
+        self.refused = 0
+        """How many calls had another end than the API server gave them."""
+        self._certs = site.certs
+        self._pool = urllib3.PoolManager(
+            maxsize=64,
+            ca_certs=str(site.certs / "ca.crt"),
+            cert_file=str(site.certs / f"{client}.crt") if client else None,
+            key_file=str(site.certs / f"{client}.key") if client else None,
+        )
+        self._target = site.url("kube-apiserver")
+        self._server = _Server((LOOPBACK, 0), self._handler())
+        self._server.tls = _own_tls(site)
+        self._streams: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._server.serve_forever, name="api-faults", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        return LOOPBACK, self._server.server_address[1]
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering and drop what stands."""
+        self._server.shutdown()
+        self._server.server_close()
+        self.drop_watches()
+        self._pool.clear()
+
+    def drop_watches(self) -> int:
+        """End every watch without a word; return how many there were."""
+        with self._lock:
+            for stream in self._streams:
+                with contextlib.suppress(OSError):
+                    stream.shutdown(socket.SHUT_RDWR)
+            return len(self._streams)
+
+    def relay(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer one request, as the rule has it."""
+        path, _, query = handler.path.partition("?")
+        call = Call(handler.command, path, query)
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        fault = self.rule(call)
+        if isinstance(fault, Refusal):
+            self.refused += 1
+            _refuse(handler, fault)
+            return
+        try:
+            response = self._forward(handler, body, call)
+            if isinstance(fault, LostAnswer):
+                self.refused += 1
+                _ = response.data
+                handler.close_connection = True
+                return
+            self._pass_on(handler, response, call)
+        except (OSError, HTTPError):
+            # One of the two went away: so does this connection.
+            handler.close_connection = True
+
+    def _forward(self, handler: BaseHTTPRequestHandler, body: bytes, call: Call) -> urllib3.BaseHTTPResponse:
+        headers = {name: value for name, value in handler.headers.items() if name.lower() not in HOP_BY_HOP}
+        return self._pool.request(
+            call.method,
+            self._target + handler.path,
+            body=body or None,
+            headers=headers,
+            preload_content=False,
+            decode_content=False,
+            retries=False,
+            timeout=urllib3.Timeout(connect=5, read=WATCH_SECONDS if call.watches else 60),
+        )
+
+    def _pass_on(
+        self, handler: BaseHTTPRequestHandler, response: urllib3.BaseHTTPResponse, call: Call
+    ) -> None:
+        handler.send_response(response.status)
+        for name, value in response.headers.items():
+            if name.lower() not in HOP_BY_HOP:
+                handler.send_header(name, value)
+        if not call.watches:
+            data = response.read(decode_content=False)
+            response.release_conn()
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            handler.wfile.write(data)
+            return
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        with self._lock:
+            self._streams.add(handler.connection)
+        try:
+            for chunk in response.stream(1 << 16, decode_content=False):
+                handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                handler.wfile.flush()
+            handler.wfile.write(b"0\r\n\r\n")
+        finally:
+            with self._lock:
+                self._streams.discard(handler.connection)
+            response.close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # Else each answer waits 40 ms for a delayed acknowledgement.
+            disable_nagle_algorithm = True
+
+            def _relay(self) -> None:
+                outer.relay(self)
+
+            def __getattr__(self, name: str) -> Callable[[], None]:
+                # One handler for every method that http.server asks for.
+                if name.startswith("do_"):
+                    return self._relay
+                raise AttributeError(name)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
+                pass
+
+        return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    tls: ssl.SSLContext
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept, and leave the handshake to the connection's own thread."""
+        connection, address = super().get_request()
+        return self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: connections break here on purpose."""
+
+
+def _own_tls(site: Site) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(site.certs / "kube-apiserver.crt", site.certs / "kube-apiserver.key")
+    return context
+
+
+def _refuse(handler: BaseHTTPRequestHandler, refusal: Refusal) -> None:
+    body = json.dumps(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "message": "injected by the fault suite",
+            "reason": REASONS[refusal.status],
+            "code": refusal.status,
+        }
+    ).encode()
+    handler.send_response(refusal.status)
+    if refusal.retry_after is not None:
+        handler.send_header("Retry-After", str(refusal.retry_after))
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)

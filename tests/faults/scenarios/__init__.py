@@ -1,0 +1,1 @@
+"""One file for each failure, named after it. `tests.faults.scenario` says what a file holds."""

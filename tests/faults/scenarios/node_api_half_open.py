@@ -1,0 +1,11 @@
+"""The network between node and api swallows everything: connections stand, nothing arrives."""
+
+from tests.faults.scenario import scenario
+from tests.faults.world import World
+
+
+@scenario()
+def inject(world: World) -> None:
+    """Swallow everything for some seconds."""
+    with world.silenced("node-api"):
+        world.wait(world.random.uniform(5, 12))

@@ -1,0 +1,22 @@
+"""The API server refuses Pods for a while: the namespace's quota is used up."""
+
+from tests.faults.scenario import scenario
+from tests.faults.world import NAMESPACE, World
+
+QUOTAS = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas"
+NAME = "no-pods"
+
+
+@scenario()
+def inject(world: World) -> None:
+    """Forbid every further Pod for longer than an attempt waits."""
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": NAME},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    world.undo.append(lambda: world.delete(QUOTAS, NAME))
+    world.api.call("POST", QUOTAS, quota)
+    world.wait(world.random.uniform(5, 9))
+    world.undo.pop()()
