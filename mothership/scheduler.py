@@ -21,7 +21,7 @@ BATCH = 200
 
 def assign_queued(conn: sa.Connection, sealer: Sealer, now: float, unsettled: Collection[str] = ()) -> int:
     """Assign what can be assigned now, up to `BATCH` runs of each pool but the `unsettled`; return how many."""
-    waiting = [run for run in runs.queued(conn, BATCH) if run.pool not in unsettled]
+    waiting = [run for run in runs.queued(conn, BATCH, now) if run.pool not in unsettled]
     if not waiting:
         return 0
     free = workers.idle(conn, {run.pool for run in waiting}, now)

@@ -43,6 +43,7 @@ from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
 from app.agent.session import Session
 from app.agent.status import StatusWriter
+from app.agent.waiting import StartWatch
 from app.agent.worker_state import Attempt, WorkerView
 from app.cluster.errors import (
     ApiError,
@@ -112,6 +113,7 @@ class Engine:
         self._orphans = Orphans(cluster, roster, counters)
         self._leaving = Leaving(cluster, self._status, pools, settings.graces, clock)
         self._refusals = Refusals(cluster, revisions, settings.graces)
+        self._start_watch = StartWatch(cluster, settings.graces)
         self._memories: dict[Key, Memory] = {}
         self._reader = LetterReader(counters)
 
@@ -213,6 +215,9 @@ class Engine:
             case.memory.problem = seen.problem
             label = f"{run.run}:{run.sequence}:{run.phase}:{seen.label}"
             held = case.memory.hold("pod", label, self._clock.monotonic())
+            if not held:
+                # The last look was at something else.
+                case.memory.next_look = 0.0
             step = progress.decide(run, seen, held, self._graces)
             following, pause = self._take(worker, run, step, case, held)
             if following is worker:
@@ -232,8 +237,8 @@ class Engine:
                 return self._look_live(worker, run, case)
             case progress.TryCreate():
                 return self._try_create(worker, run, case, held)
-            case progress.LookForSecret():
-                return self._look_for_secret(worker, run, case)
+            case progress.LookForCause():
+                return self._look_for_cause(worker, run, case, held)
             case progress.Wait():
                 return worker, step.seconds
 
@@ -274,21 +279,27 @@ class Engine:
         if self._live.finds(worker, run):
             return worker, 0.0
         denial = self._refusals.judge(worker, run, held)
-        if denial is None and worker.deleting and held >= DELETED_WAIT:
+        self._tell_refusal(worker, run, case, denial)
+        outcome = denial.outcome if denial is not None else None
+        if outcome is None and worker.deleting and held >= DELETED_WAIT:
             # With the garbage collector's finalizer on it, Metacontroller makes no Pod for this Worker any more.
             text = "the worker was deleted before the run's Pod was made"
-            denial = Denial(Outcome(Result.FAILED, Reason.POD_DELETED, text))
-        if denial is not None:
-            outcome = _redacted(denial.outcome)
-            if denial.by_api:
-                self._event(worker, worker_events.pod_refused(outcome))
+            outcome = Outcome(Result.FAILED, Reason.POD_DELETED, text)
+        if outcome is not None:
             return self._finish(worker, case, outcome, None), None
         pause = min(max(held, self._graces.run_pod, LOOK_AGAIN), MOST_LOOK_PAUSE)
         case.memory.next_look = self._clock.monotonic() + pause
         return worker, pause
 
-    def _look_for_secret(
-        self, worker: WorkerView, run: Attempt, case: Case
+    def _tell_refusal(self, worker: WorkerView, run: Attempt, case: Case, denial: Denial | None) -> None:
+        """Tell of a refusal when it is first heard of, not once it has become a verdict, and of each text once."""
+        said = redact_text(denial.said) if denial is not None else ""
+        if said and case.memory.told_refusal != (run.key, said):
+            case.memory.told_refusal = run.key, said
+            self._event(worker, worker_events.pod_refused(said))
+
+    def _look_for_cause(
+        self, worker: WorkerView, run: Attempt, case: Case, held: float
     ) -> tuple[WorkerView, float | None]:
         left = case.memory.next_look - self._clock.monotonic()
         if left > 0:
@@ -296,10 +307,14 @@ class Engine:
         try:
             self._cluster.api.get(SECRETS, worker.namespace, run.secret_name)
         except NotFound:
-            text = f"the run's Secret {run.secret_name} is gone: the Pod can't start"
-            return self._finish(worker, case, Outcome(Result.FAILED, Reason.REFUSED, text), run.pod_uid), None
-        case.memory.next_look = self._clock.monotonic() + progress.START_LOOK
-        return worker, progress.START_LOOK
+            return self._finish(worker, case, verdict.without_secret(run.secret_name), run.pod_uid), None
+        pod = progress.pod_of(run, self._status.pods(worker))
+        problem = self._start_watch.problem(pod) if pod is not None else None
+        if problem is not None and held >= problem.grace:
+            return self._finish(worker, case, problem.outcome, run.pod_uid), None
+        pause = self._start_watch.pause(held, problem)
+        case.memory.next_look = self._clock.monotonic() + pause
+        return worker, pause
 
     def _finish(self, worker: WorkerView, case: Case, outcome: Outcome, pod_uid: str | None) -> WorkerView:
         """Store the verdict, together with the Pods that are kept from now on."""

@@ -56,9 +56,11 @@ class GuardedApi:
         """Return the object as it is now."""
         return self._api.get(resource, namespace, name)
 
-    def list(self, resource: Resource, namespace: str | None, label_selector: str = "") -> Any:  # noqa: ANN401
+    def list(
+        self, resource: Resource, namespace: str | None, label_selector: str = "", field_selector: str = ""
+    ) -> Any:  # noqa: ANN401 - as the Api protocol has it
         """Return a listing with `items`."""
-        return self._api.list(resource, namespace, label_selector)
+        return self._api.list(resource, namespace, label_selector, field_selector)
 
     def create(
         self, resource: Resource, namespace: str | None, body: KubernetesObject, dry_run: bool = False

@@ -14,7 +14,8 @@ class Memory:
     `made_secret` name and UID of the Secret of a claim that isn't recorded yet; `next_look` when the API server is
     asked again about a Pod that doesn't come or doesn't start; `announced_drain` is None when it must be said again;
     `problem` is what kept its Pod from starting when it was last looked at; `orphaned` that its pool object is gone
-    for good; `told_held` what its user was last told that its deletion waits for.
+    for good; `told_held` what its user was last told that its deletion waits for; `told_refusal` the attempt and the
+    text of the refusal that was told last.
     """
 
     uid: str
@@ -28,6 +29,7 @@ class Memory:
     problem: Problem | None = None
     orphaned: bool = False
     told_held: str | None = None
+    told_refusal: tuple[tuple[str, int], str] | None = None
     _held: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def hold(self, what: str, label: str, now: float) -> float:

@@ -6,7 +6,7 @@ from typing import cast
 import structlog
 
 from app import vocabulary as words
-from app.agent.decisions import refusal
+from app.agent.decisions import refusal, verdict
 from app.agent.decisions.graces import Graces
 from app.agent.decisions.refusal import Refusal
 from app.agent.effects import RevisionStore
@@ -38,10 +38,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why a run's Pod will not come; `by_api` says whether the API server itself refuses it."""
+    """Why a run's Pod doesn't come: the verdict (None: it still may come), and what the API server says to it."""
 
-    outcome: Outcome
-    by_api: bool = False
+    outcome: Outcome | None
+    said: str = ""
 
 
 class Refusals:
@@ -51,7 +51,7 @@ class Refusals:
         self._cluster, self._revisions, self._graces = cluster, revisions, graces
 
     def judge(self, worker: WorkerView, run: Attempt, waited: float) -> Denial | None:
-        """Return the verdict when the Pod can't come, None when it still may."""
+        """Return why the Pod doesn't come, None when nobody refuses it."""
         revision = self._revisions.get(worker.namespace, run.settings)
         if revision is None:
             # Not ConfigError, which would end the run: nothing of it ever started, so it is scheduled again, and the
@@ -59,16 +59,14 @@ class Refusals:
             text = f"the settings revision {run.settings} of this run is gone: its Pod can't be built"
             return Denial(Outcome(Result.FAILED, Reason.REFUSED, text))
         if not self._has_secret(worker, run):
-            text = f"the run's Secret {run.secret_name} is gone: the run never started"
-            return Denial(Outcome(Result.FAILED, Reason.REFUSED, text))
+            return Denial(verdict.without_secret(run.secret_name))
         try:
             body = self._cluster.run_pod_of(
                 self._cluster.api.get(WORKERS, worker.namespace, worker.name), revision
             )
         except PodSettingsError as error:
             return Denial(Outcome(Result.FAILED, Reason.CONFIG_ERROR, f"spec.pod of the pool: {error}"))
-        outcome = None if body is None else self._try(worker, run, body, waited)
-        return None if outcome is None else Denial(outcome, by_api=True)
+        return None if body is None else self._try(worker, run, body, waited)
 
     def _has_secret(self, worker: WorkerView, run: Attempt) -> bool:
         try:
@@ -77,9 +75,7 @@ class Refusals:
             return False
         return bool(found["metadata"]["uid"] == run.secret_uid)
 
-    def _try(
-        self, worker: WorkerView, run: Attempt, body: dict[str, object], waited: float
-    ) -> Outcome | None:
+    def _try(self, worker: WorkerView, run: Attempt, body: dict[str, object], waited: float) -> Denial | None:
         metadata = cast("dict[str, object]", body["metadata"])
         # Some clusters let only those set an owner who may delete it; that says nothing of the Pod.
         alone = {key: value for key, value in metadata.items() if key != "ownerReferences"}
@@ -90,15 +86,19 @@ class Refusals:
         except AlreadyExists as error:
             if self._is_ours(worker, run):
                 return None
-            return refusal.judge(Refusal.NAME_TAKEN, error.message, waited, self._graces)
+            return self._denial(Refusal.NAME_TAKEN, error.message, waited)
         except ApiError as error:
             kind = _KINDS.get(type(error), Refusal.OTHER)
             if error.status == 0:
                 # No answer at all says nothing of the Pod.
                 return None
             _log.warning("run_pod_refused", run=run.run, sequence=run.sequence, error=error.message)
-            return refusal.judge(kind, error.message, waited, self._graces)
+            return self._denial(kind, error.message, waited)
         return None
+
+    def _denial(self, kind: Refusal, text: str, waited: float) -> Denial:
+        said = "" if refusal.is_about_the_agent(kind, text) else refusal.in_words(text)
+        return Denial(refusal.judge(kind, text, waited, self._graces), said)
 
     def _is_ours(self, worker: WorkerView, run: Attempt) -> bool:
         try:

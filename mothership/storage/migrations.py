@@ -10,6 +10,8 @@ STEPS = {
         "ALTER TABLE connections ADD COLUMN cycle_due_at FLOAT",
         "ALTER TABLE connections ADD COLUMN cycle_tries INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE workers ADD COLUMN cycle TEXT",
+        "ALTER TABLE runs ADD COLUMN failed_with TEXT",
+        "ALTER TABLE runs ADD COLUMN not_before FLOAT NOT NULL DEFAULT 0",
     ),
 }
 """Statements that take a database from the version in the key to the next one."""

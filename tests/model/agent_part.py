@@ -242,13 +242,11 @@ class Agent:
             case progress.LookLive():
                 return "look live", self._finished(number, pods, verdict.vanished(run.pod_uid), run.pod_uid)
             case progress.TryCreate():
-                text = f"the run's Secret {run.secret_name} is gone: the run never started"
-                lost = Outcome(Result.FAILED, Reason.CONFIG_ERROR, text)
+                lost = verdict.without_secret(run.secret_name)
                 return "try create", self._finished(number, pods, lost, None)
-            case progress.LookForSecret():
-                text = f"the run's Secret {run.secret_name} is gone: the Pod can't start"
-                lost = Outcome(Result.FAILED, Reason.CONFIG_ERROR, text)
-                return "look for secret", self._finished(number, pods, lost, run.pod_uid)
+            case progress.LookForCause():
+                lost = verdict.without_secret(run.secret_name)
+                return "look for cause", self._finished(number, pods, lost, run.pod_uid)
         return "wait", 0
 
     def never_made(self, number: int, text: str) -> int:

@@ -11,12 +11,13 @@ from enum import StrEnum
 from app import vocabulary as words
 from app.agent.decisions import starting, verdict
 from app.agent.decisions.graces import DEFAULTS, Graces
-from app.agent.pod_state import Container, PodView
+from app.agent.pod_state import Container, ContainerView, PodView
 from app.agent.worker_state import Attempt
 from protocol.runs import Outcome, Phase, Result
 
-START_LOOK = 30.0
-"""Seconds that a Pod may wait for its first container before the agent looks whether its Secret is there."""
+OOM_REPORT = 5.0
+"""Seconds that launcher-grpc gets to deliver the log's end when the kubelet says that the worker container ran out of
+memory: nothing that it could report would change the verdict."""
 
 
 class Kind(StrEnum):
@@ -26,6 +27,7 @@ class Kind(StrEnum):
     PENDING = "Pending"
     STUCK = "Stuck"
     RUNNING = "Running"
+    SERVER_ENDED = "ServerEnded"
     WORKER_ENDED = "WorkerEnded"
     CAUSE_AWAITED = "CauseAwaited"
     ENDED = "Ended"
@@ -86,11 +88,11 @@ class TryCreate:
 
 
 @dataclass(frozen=True, slots=True)
-class LookForSecret:
-    """Ask the API server for the run's Secret: without it the Pod never starts."""
+class LookForCause:
+    """Ask the API server what the Pod waits for: without the run's Secret or a volume it never starts."""
 
 
-Step = Wait | Advance | Finish | LookLive | TryCreate | LookForSecret
+Step = Wait | Advance | Finish | LookLive | TryCreate | LookForCause
 
 
 def pod_of(attempt: Attempt, pods: Iterable[PodView]) -> PodView | None:
@@ -118,10 +120,14 @@ def situation(
         return Situation(Kind.WORKER_ENDED, pod)
     if pod.deleting:
         return Situation(Kind.DELETED, pod)
-    if worker is not None and worker.state is Container.RUNNING:
-        return Situation(Kind.RUNNING, pod)
+    # Also while the worker container runs: without launcher-grpc nobody renews the lease, and the run has no future.
     problem = starting.with_the_cause(starting.problem(pod, graces), before)
-    return Situation(Kind.STUCK, pod, problem) if problem else Situation(Kind.PENDING, pod)
+    if problem:
+        return Situation(Kind.STUCK, pod, problem)
+    grpc = pod.container(words.GRPC_CONTAINER)
+    if grpc is not None and grpc.ended:
+        return Situation(Kind.SERVER_ENDED, pod)
+    return Situation(Kind.RUNNING if _runs(worker) else Kind.PENDING, pod)
 
 
 def decide(attempt: Attempt, seen: Situation, held: float, graces: Graces = DEFAULTS) -> Step:
@@ -137,6 +143,10 @@ def decide(attempt: Attempt, seen: Situation, held: float, graces: Graces = DEFA
     if phase is not attempt.phase or attempt.pod_uid is None:
         return Advance(phase, seen.pod.uid)
     return _watch(seen, seen.pod, held, graces)
+
+
+def _runs(worker: ContainerView | None) -> bool:
+    return worker is not None and worker.state is Container.RUNNING
 
 
 def _ended(pod: PodView) -> bool:
@@ -167,6 +177,8 @@ def _outcome(seen: Situation, pod: PodView) -> Outcome:
         return seen.problem.outcome
     if seen.kind is Kind.DELETED:
         return verdict.node_lost(pod) if pod.started else verdict.deleted(pod)
+    if seen.kind is Kind.SERVER_ENDED:
+        return verdict.server_ended(pod)
     return verdict.judge(pod)
 
 
@@ -175,8 +187,10 @@ def patience(seen: Situation, pod: PodView, graces: Graces) -> float | None:
     if seen.kind is Kind.ENDED:
         return 0.0
     if seen.kind is Kind.WORKER_ENDED:
-        return graces.launcher_report
-    if seen.kind is Kind.CAUSE_AWAITED:
+        return OOM_REPORT if verdict.worker_out_of_memory(pod) else graces.launcher_report
+    if seen.kind is Kind.SERVER_ENDED and not verdict.server_was_stopped(pod):
+        return graces.container_config
+    if seen.kind in (Kind.CAUSE_AWAITED, Kind.SERVER_ENDED):
         # The kubelet names the cause when the last container has ended, a user's sidecar among them.
         return graces.launcher_report + pod.termination_grace
     if seen.kind is Kind.DELETED:
@@ -187,7 +201,8 @@ def patience(seen: Situation, pod: PodView, graces: Graces) -> float | None:
 def _phase(attempt: Attempt, seen: Situation) -> Phase:
     worker = seen.pod.container(words.WORKER_CONTAINER) if seen.pod else None
     ran = seen.kind is Kind.CAUSE_AWAITED and worker is not None and worker.ended
-    if ran or seen.kind in (Kind.RUNNING, Kind.WORKER_ENDED) or attempt.phase is Phase.RUNNING:
+    runs = seen.kind is not Kind.DELETED and _runs(worker)
+    if runs or ran or seen.kind is Kind.WORKER_ENDED or attempt.phase is Phase.RUNNING:
         return Phase.RUNNING
     return Phase.STARTING
 
@@ -197,5 +212,6 @@ def _watch(seen: Situation, pod: PodView, held: float, graces: Graces) -> Step:
     if limit is not None:
         return Wait(limit - held)
     if seen.kind is Kind.PENDING and not pod.started:
-        return LookForSecret() if held >= START_LOOK else Wait(START_LOOK - held)
+        left = graces.container_config - held
+        return LookForCause() if left <= 0 else Wait(left)
     return Wait()

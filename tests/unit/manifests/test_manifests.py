@@ -225,7 +225,7 @@ def test_the_operator_may_do_only_what_it_does() -> None:
         "secrets": {"get", "create", "delete"},
         "controllerrevisions": {"create", "get", "list", "delete"},
         "namespaces": {"get"},
-        "events": {"create", "patch"},
+        "events": {"create", "patch", "get", "list"},
     }
 
 
