@@ -63,8 +63,9 @@ class Trial:
 
     # Sink: called from the connection's thread
 
-    def on_message(self, topic: str, payload: bytes, token: AckToken) -> None:
-        """Leave a message to the session that it comes to as well: nothing that a trial does is an answer."""
+    def on_message(self, topic: str, payload: bytes, token: AckToken) -> None:  # noqa: ARG002
+        """Take this copy off the broker's hands; the session that stands gets one of its own, and answers it."""
+        self._link.ack(token)
 
     def on_ready(self) -> None:
         """Pass on that the pair proved good."""
