@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.mutations.registry import REPLAY
+from tests.mutations import executor
+from tests.mutations.registry import EXECUTOR, REPLAY
 from tests.mutations.scenarios import SCENARIOS
 from tests.mutations.stage import Stage, Stuck
 from tests.replay import ours
@@ -16,7 +17,12 @@ from tests.replay import ours
 
 def signs_of(catcher: str) -> set[str]:
     """Run a catcher by its name."""
-    return _replay() if catcher == REPLAY else _scenario(catcher)
+    if catcher == REPLAY:
+        return _replay()
+    if catcher.startswith(EXECUTOR):
+        with tempfile.TemporaryDirectory(prefix="executor-") as folder:
+            return executor.signs_of(catcher.removeprefix(EXECUTOR), Path(folder))
+    return _scenario(catcher)
 
 
 def _scenario(name: str) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from mothership.decisions import attempts
 from mothership.decisions.claims import Claim, Verdict
 from mothership.decisions.states import AttemptState, Case, RunState
+from protocol.runs import Outcome, Reason, Result
 from tests.mutations.registry import fence, instead, replaced
 
 
@@ -230,7 +231,7 @@ def late_rejection_ignored() -> Iterator[None]:
     """Queue the run again."""
 
     def reject(case: Case, refusal: attempts.Refusal, now: float, rules: Any) -> Case:  # noqa: ANN401 - the rules' own
-        outcome = attempts.Outcome(attempts.Result.CANCELED, attempts.Reason.REFUSED, refusal.message)
+        outcome = Outcome(Result.CANCELED, Reason.REFUSED, refusal.message)
         return attempts.queue_again(case, outcome, None, now, rules, counted=False)
 
     with replaced("mothership.decisions.attempts.reject", reject):

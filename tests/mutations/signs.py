@@ -1,5 +1,6 @@
 """The signs by which a missing fence shows: what the judge of a scenario looks for, in words for the table."""
 
+WITHOUT_LEASE = "a run at work without a lease"
 SECOND_START = "a second start"
 START_AFTER_VERDICT = "a start after the verdict"
 VERDICT_WHILE_AT_WORK = "a verdict while the run was at work"

@@ -33,11 +33,13 @@ ROUNDS = 60
 
 
 class Api(FakeApi):
-    """An API server that says when it made an object."""
+    """An API server that says when it made an object, with a scheduler that knows one node."""
 
     def create(self, resource: Resource, namespace: str | None, body: Json, dry_run: bool = False) -> Json:
         """Create, with UID and time."""
         stamped = {**body, "metadata": {**body["metadata"], "creationTimestamp": "2026-01-01T00:00:05Z"}}
+        if resource is PODS:
+            stamped["spec"] = {**stamped["spec"], "nodeName": "node-1"}
         return super().create(resource, namespace, stamped, dry_run)
 
 
@@ -57,6 +59,7 @@ class Stage:
         self._key = key
         self._secret = self._credentials()
         self.operators: list[Operator] = []
+        self._heard = 0
         self._acked: dict[int, int] = {}
         self._sent: dict[tuple[int, int], Message] = {}
 
@@ -72,7 +75,7 @@ class Stage:
 
     def submit(self, *expected: str) -> str:
         """Trigger a run; `expected` are the verdicts that are true of it (default: succeeded)."""
-        run = self.control.mothership.trigger()
+        run = self.control.trigger()
         self.expected[run] = set(expected or ("succeeded",))
         return run
 
@@ -115,6 +118,7 @@ class Stage:
             self._step()
             if self._state() == before:
                 return
+        raise Stuck("never came: rest")
 
     def _step(self) -> None:
         self.control.step()
@@ -267,8 +271,7 @@ class Stage:
     def _listen(self) -> None:
         for operator in self.operators:
             self._listen_acks(operator)
-        heard = self.__dict__.setdefault("_heard", 0)
-        for _, message in self.broker.up[heard:]:
+        for _, message in self.broker.up[self._heard :]:
             self.judge.said(message)
         self._heard = len(self.broker.up)
 
