@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from app import vocabulary as words
@@ -98,8 +99,14 @@ def said(stage: Stage, kind: type[M]) -> M:
 def of_attempt(kind: Any, stage: Stage, run: str) -> Message:  # noqa: ANN401 - a kind of message
     """Return a message of the mothership about a run's newest attempt."""
     scheduled = stage.scheduled(run)
+    known = {each.name for each in fields(kind)}
+    more = {"stage": scheduled.stage} if "stage" in known else {}
     found: Message = kind(
-        worker_uid=scheduled.worker_uid, pool_uid=scheduled.pool_uid, run=run, sequence=scheduled.sequence
+        worker_uid=scheduled.worker_uid,
+        pool_uid=scheduled.pool_uid,
+        run=run,
+        sequence=scheduled.sequence,
+        **more,
     )
     return found
 
