@@ -20,7 +20,12 @@ class Trial:
     """Tries one pair of credentials until it proved good or is stopped; `changed` is called at each news."""
 
     def __init__(
-        self, pool: PoolView, credentials: PoolCredentials, connect: Connect, changed: Callable[[], None]
+        self,
+        pool: PoolView,
+        credentials: PoolCredentials,
+        connect: Connect,
+        changed: Callable[[], None],
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self.credentials = credentials
         self._changed = changed
@@ -35,6 +40,7 @@ class Trial:
             will_payload=b"",
             farewell=lambda: ("", b""),
             session_expiry=0,
+            may_connect=allowed,
         )
         self._link = connect(settings, self)
 
