@@ -8,8 +8,10 @@ from tests.faults.world import World
 
 @scenario(rounds=1)
 def inject(world: World) -> None:
-    """Answer in its place for a while."""
+    """Answer in its place for a while, in which the pool's size changes: else it has little to update."""
     rule = sometimes(world.random, 0.6, Refusal(409), patches)
     with world.api_answers("hookdriver-api", rule) as proxy:
+        for size in (8, 5):
+            world.pool.scale(size)
+            world.wait(4)
         world.until(lambda: proxy.refused >= 1, "calls get that answer")
-        world.wait(8)
