@@ -141,7 +141,8 @@ def first_of_each_lost(stage: Stage) -> None:
     stage.broker.loses = loses
     run = stage.at_work()
     stage.kubelet.finish(run)
-    stage.until(lambda: stage.phase(run) == "", "the Worker is free again", 300)
+    # Sooner than the run's lease is over, when the mothership would speak of the end by itself.
+    stage.until(lambda: stage.phase(run) == "", "the Worker is free again", 60)
 
 
 def worker_gone_by_force(stage: Stage) -> None:
