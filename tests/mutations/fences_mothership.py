@@ -253,7 +253,7 @@ def gone_worker_after_the_grant() -> Iterator[None]:
         yield
 
 
-@fence("a granted run is never queued again", "Rule: recovery by grant (granted)", "evicted-at-work")
+@fence("a granted run is never queued again", "Rule: recovery by grant (granted)", "pod-gone-by-force")
 def granted_never_again() -> Iterator[None]:
     """Take every end for one before the start."""
 

@@ -71,7 +71,8 @@ def released_lost_for_hours(stage: Stage) -> None:
     stage.operator.hands.before = moves.unavailable("workers", "merge_patch")
     stage.kubelet.finish(run)
     stage.kill_operator()
-    stage.run(2 * 3600, step=300)
+    # Smaller steps than the jump of a clock, after which the mothership gives every launcher time to renew.
+    stage.run(2 * 3600, step=30)
     stage.broker.loses = lambda message: isinstance(message, Inventory)
     stage.start_operator()
     stage.run(600, step=10)
@@ -140,7 +141,8 @@ def first_of_each_lost(stage: Stage) -> None:
     stage.broker.loses = loses
     run = stage.at_work()
     stage.kubelet.finish(run)
-    stage.until(lambda: stage.phase(run) == "", "the Worker is free again", 300)
+    # Sooner than the run's lease is over, when the mothership would speak of the end by itself.
+    stage.until(lambda: stage.phase(run) == "", "the Worker is free again", 60)
 
 
 def worker_gone_by_force(stage: Stage) -> None:

@@ -7,10 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from app.cluster.resources import PODS
-from protocol.messages import (
-    Message,
-    RunPod,
-)
+from protocol.messages import Inventory, Message, RunPod, RunStarted
 from tests.mutations import moves, signs
 from tests.mutations.stage import Stage
 from tests.unit.agent import builders as a
@@ -170,6 +167,8 @@ def cancel_between_look_and_grant(stage: Stage) -> None:
 
 def long_run(stage: Stage) -> None:
     """A run works for longer than any start may take."""
+    # The grant alone must tell: what the operator says of the start and what it holds is lost.
+    stage.broker.loses = lambda message: isinstance(message, RunStarted | Inventory)
     stage.up()
     run = stage.at_work()
     stage.run(1200, step=10)
