@@ -73,6 +73,8 @@ def released_lost_for_hours(stage: Stage) -> None:
     stage.kill_operator()
     # Smaller steps than the jump of a clock, after which the mothership gives every launcher time to renew.
     stage.run(2 * 3600, step=30)
+    # The broker's session expired, with all that was in it.
+    stage.broker.to_workers.clear()
     stage.broker.loses = lambda message: isinstance(message, Inventory)
     stage.start_operator()
     stage.run(600, step=10)
