@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from app import vocabulary as words
 from app.cluster.resources import PODS, SECRETS, WORKERPOOLS, WORKERS, Resource
-from protocol.messages import Message, RunScheduled
+from protocol.messages import Message, RunScheduled, parse
 from tests.mutations import signs
 from tests.mutations.control import Broker, Control
 from tests.mutations.driver import Driver, collect_garbage
@@ -148,8 +148,11 @@ class Stage:
         return self.operators[-1]
 
     def kill_operator(self) -> None:
-        """Kill the newest process."""
-        self.operators.pop().stop()
+        """Kill the newest process; the broker publishes its last will."""
+        operator = self.operators.pop()
+        operator.stop()
+        settings = operator.link.settings
+        self.broker.send_up(settings.will_topic, parse(settings.will_payload).message)
 
     def inject_down(self, message: Message, worker_ulid: str) -> None:
         """Have the broker deliver a message to a worker, whoever sent it."""

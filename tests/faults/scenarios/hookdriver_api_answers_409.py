@@ -13,5 +13,5 @@ def inject(world: World) -> None:
     with world.api_answers("hookdriver-api", rule) as proxy:
         for size in (8, 5):
             world.pool.scale(size)
-            world.wait(4)
+            world.until(lambda size=size: len(world.workers()) == size, f"there are {size} Workers")  # type: ignore[misc]
         world.until(lambda: proxy.refused >= 1, "calls get that answer")
