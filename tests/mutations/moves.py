@@ -156,3 +156,18 @@ def once_before_finalizer(stage: Stage, run: str) -> Callable[[str, str, str], N
             stage.api.put(PODS, pod)
 
     return before
+
+
+def first_attempt_is_over(stage: Stage, run: str) -> bool:
+    """Tell whether the run has its verdict, or was queued again."""
+    return (
+        stage.control.state(run) in ("failed", "queued") or stage.phase(run) == "" or sequence(stage, run) > 2
+    )
+
+
+def let_it_end(stage: Stage, run: str) -> None:
+    """Let a run that was queued again come to its end."""
+    if stage.control.state(run) == "failed":
+        return
+    stage.until(lambda: stage.kubelet.at_work(run), "the next attempt is at work", 300)
+    stage.done(run)

@@ -11,6 +11,7 @@ from app.cluster.resources import WORKERS
 from protocol.messages import (
     Inventory,
     Message,
+    Register,
     RunAccepted,
     RunCanceled,
     RunFinished,
@@ -237,7 +238,12 @@ def stranger_reports_the_end(stage: Stage) -> None:
         pod_uid=stage.kubelet.of(run).uid,
         outcome=Outcome(Result.FAILED, Reason.NON_ZERO_EXIT, "", {"worker": 1}),
     )
-    stage.inject_up(said, finished)
+    introduced = next(
+        message
+        for _, message in stage.broker.up
+        if isinstance(message, Register) and message.worker_uid == finished.worker_uid
+    )
+    stage.inject_up(introduced, finished)
     stage.run(5)
     stage.done(run)
 

@@ -223,19 +223,21 @@ def secret_gone_before_the_pod(stage: Stage) -> None:
     """A claim's Secret is deleted before there is a Pod, and there never is one."""
     stage.up()
     stage.driver.off = True
-    run = stage.submit("failed")
+    run = stage.submit("failed", "succeeded")
     stage.until(lambda: stage.phase(run) == "Scheduled", "the run is claimed")
     stage.remove("secrets", stage.worker_of(run)["status"]["run"]["secretName"])
-    stage.until(lambda: stage.control.state(run) == "failed", "the verdict", 60)
+    stage.until(lambda: moves.first_attempt_is_over(stage, run), "the verdict", 60)
     stage.driver.off = False
+    moves.let_it_end(stage, run)
 
 
 def secret_gone_before_the_start(stage: Stage) -> None:
     """A claim's Secret is deleted when there is a Pod that hasn't mounted it: the Pod waits for ever."""
     stage.up()
     stage.kubelet.holding = True
-    run = stage.submit("failed")
+    run = stage.submit("failed", "succeeded")
     stage.until(lambda: stage.phase(run) == "Starting", "the Pod is seen")
     stage.remove("secrets", moves.pod(stage, run))
     stage.kubelet.holding = False
-    stage.run(120)
+    stage.until(lambda: moves.first_attempt_is_over(stage, run), "the verdict", 120)
+    moves.let_it_end(stage, run)
