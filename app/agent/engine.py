@@ -191,7 +191,7 @@ class Engine:
         if session is None:
             return worker
         if worker is None or worker.uid != message.worker_uid:
-            self._mail.answer_for_absent(letter.worker_ulid, message, session)
+            self._mail.answer_for_absent(letter.worker_ulid, message, session, worker)
             return worker
         case = self._case(key, worker)
         pool_key = worker.namespace, worker.pool_name

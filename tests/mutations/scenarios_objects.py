@@ -10,6 +10,7 @@ from app.cluster.resources import SECRETS, WORKERPOOLS, WORKERS
 from protocol.messages import (
     Message,
     RunFinished,
+    RunScheduled,
     Unregister,
 )
 from tests.mutations import moves, signs
@@ -263,3 +264,18 @@ def busy_when_scaled_down(stage: Stage) -> None:
     stage.run(10)
     stage.done(run)
     stage.run(30)
+
+
+def claim_cut_before_the_patch(stage: Stage) -> None:
+    """The operator is killed between a claim's Secret and its patch, and stays away until the run was queued again."""
+    stage.up()
+    moves.kill_after(stage, "create", "secrets")
+    run = stage.submit()
+    stage.run(2)
+    stage.broker.loses = lambda message: isinstance(message, RunScheduled) and message.sequence == 2
+    stage.run(100, step=5)
+    waiting = stage.broker.to_workers
+    stage.broker.to_workers = [each for each in waiting if not isinstance(each[1], RunScheduled)]
+    stage.start_operator()
+    stage.until(lambda: stage.kubelet.at_work(run), "the next attempt is at work", 300)
+    stage.done(run)
