@@ -82,16 +82,16 @@ def foreign_dropped() -> Iterator[None]:
     """Take it for ours."""
 
     def all_ours(honest: Any) -> Any:  # noqa: ANN401 - the product's method
-        def read(self: Any, letter: Any) -> Any:  # noqa: ANN401 - the reader's own
+        def read(self: Any, letter: Any, *others: Any) -> Any:  # noqa: ANN401 - the reader's own
             import json
 
-            return honest(self, replace(letter, pool_uid=json.loads(letter.payload)["poolUID"]))
+            return honest(self, replace(letter, pool_uid=json.loads(letter.payload)["poolUID"]), *others)
 
         return read
 
     def any_pool(honest: Any) -> Any:  # noqa: ANN401 - the product's method
-        def answer(self: Any, ulid: str, message: Any, session: Any) -> None:  # noqa: ANN401 - the mail's own
-            honest(self, ulid, message, session)
+        def answer(self: Any, ulid: str, message: Any, session: Any, *others: Any) -> None:  # noqa: ANN401 - the mail's own
+            honest(self, ulid, message, session, *others)
 
         return answer
 
@@ -107,8 +107,8 @@ def worker_uid_named() -> Iterator[None]:
     """Take a message for whatever Worker has the name now."""
 
     def renamed(honest: Any) -> Any:  # noqa: ANN401 - the product's method
-        def read(self: Any, letter: Any) -> Any:  # noqa: ANN401 - the reader's own
-            message = honest(self, letter)
+        def read(self: Any, letter: Any, *others: Any) -> Any:  # noqa: ANN401 - the reader's own
+            message = honest(self, letter, *others)
             return None if message is None else _AnyWorker.of(message)
 
         return read
@@ -174,7 +174,7 @@ def claim_without_secret_closed() -> Iterator[None]:
 )
 def pod_without_secret_given_up() -> Iterator[None]:
     """Go on waiting."""
-    with replaced("app.agent.engine.Engine._look_for_secret", lambda _self, worker, *_: (worker, None)):
+    with replaced("app.agent.engine.Engine._look_for_cause", lambda _self, worker, *_: (worker, None)):
         yield
 
 

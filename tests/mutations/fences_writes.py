@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from app import vocabulary as words
 from app.agent.worker_state import WorkerView
-from app.cluster.errors import ApiError
+from app.cluster.errors import ApiError, NotFound
 from app.cluster.resources import PODS, SECRETS
 from tests.mutations.registry import fence, instead, replaced
 
@@ -168,7 +169,7 @@ def secret_by_labels() -> Iterator[None]:
     def create(honest: Any) -> Any:  # noqa: ANN401 - the product's function
         def create_run_secret(api: Any, worker: Any, scheduled: Any, *rest: Any) -> Any:  # noqa: ANN401 - the API's own
             name = f"{scheduled.run.lower()}-{scheduled.stage}-{scheduled.sequence}"
-            if ("secrets", worker.namespace, name) in api.objects:
+            with suppress(NotFound):
                 api.delete(SECRETS, worker.namespace, name)
             return honest(api, worker, scheduled, *rest)
 
