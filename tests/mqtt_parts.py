@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import ipaddress
+import select
 import signal
 import socket
 import ssl
@@ -280,6 +281,8 @@ class Peer:
     acknowledged: list[int] = field(default_factory=list)
     goodbye: bool = False
     closed: bool = False
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the thread that uses the socket: TLS in Python 3.11 must not be read and written at once."""
 
     def topics(self) -> list[str]:
         """Return where messages went, in order."""
@@ -288,12 +291,18 @@ class Peer:
     def deliver(self, topic: str, payload: bytes, mid: int) -> None:
         """Send a message of QoS 1."""
         body = _text(topic) + struct.pack("!H", mid) + (b"\0" if self.level == 5 else b"") + payload
-        self.sock.sendall(_packet(0x32, body))
+        self.send(_packet(0x32, body))
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        with self.turn:
+            self.sock.sendall(data)
 
     def cut(self) -> None:
         """End the connection without a word."""
         with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+            # Not SSLSocket's own: it would have what is left read as if it were not encrypted.
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
 
 class ScriptedBroker:
@@ -370,12 +379,15 @@ class ScriptedBroker:
 
     def _talk(self, peer: Peer) -> None:
         while not self._closing:
-            try:
-                head = peer.sock.recv(1)
-            except TimeoutError:
+            if not peer.sock.pending() and not select.select([peer.sock], [], [], 0.2)[0]:
                 continue
-            if not head or not self._answer(peer, head[0], _body(peer.sock)):
-                return
+            with peer.turn:
+                try:
+                    head = peer.sock.recv(1)
+                except TimeoutError:
+                    continue
+                if not head or not self._answer(peer, head[0], _body(peer.sock)):
+                    return
 
     def _answer(self, peer: Peer, head: int, body: bytes) -> bool:
         """Answer a packet; return False when the connection is to end."""
