@@ -51,6 +51,7 @@ tools: venv ## Build the local control plane's programs (about 5 minutes the fir
 test: lint ## Lint, then all tests, end-to-end ones and a short set of faults on the local cluster
 	@$(CLUSTER) tools --for-tests
 	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory fences
 	@echo "==> integration and end-to-end tests on the local cluster"
 	@$(BIN)/python -m pytest -v tests/integration tests/e2e
 	@echo "==> the short set of faults (about 6 minutes)"
@@ -59,6 +60,11 @@ test: lint ## Lint, then all tests, end-to-end ones and a short set of faults on
 .PHONY: faults
 faults: tools ## Every fault under a load of runs (RUNS=10000 for a long one, SEED= to repeat one, SCENARIOS="a b")
 	@$(BIN)/python -m tests.faults $(SCENARIOS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: fences
+fences: venv ## Switch each fence off in turn; something must show it (docs/fences.md)
+	@echo "==> fences"
+	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/mutations
 
 .PHONY: crds
 crds: tools ## Generate crds/ from crdgen/ and the API server's own OpenAPI

@@ -164,6 +164,12 @@ class Relay:
 
     async def _close(self) -> None:
         await self._cut()
+        # A connection that was taken at that moment is known to the loop alone, for a turn or two.
+        while rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+            await self._reset()
         await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from app.agent.connection import Connection
@@ -70,6 +70,10 @@ class Pki:
             )
         )
 
+    def signed(self, public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, name: str) -> bytes:
+        """Return a certificate for somebody's key, valid now."""
+        return self._sign(public, name)
+
     def client(self, name: str) -> ssl.SSLContext:
         """Return a client's context."""
         if not (self.folder / f"{name}.crt").exists():
@@ -89,7 +93,7 @@ class Pki:
 
     def _sign(
         self,
-        public: ec.EllipticCurvePublicKey,
+        public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
         name: str,
         *,
         ca: bool = False,

@@ -191,7 +191,7 @@ class Engine:
         if session is None:
             return worker
         if worker is None or worker.uid != message.worker_uid:
-            self._mail.answer_for_absent(letter.worker_ulid, message, session)
+            self._mail.answer_for_absent(letter.worker_ulid, message, session, worker)
             return worker
         case = self._case(key, worker)
         pool_key = worker.namespace, worker.pool_name
@@ -307,11 +307,12 @@ class Engine:
         try:
             self._cluster.api.get(SECRETS, worker.namespace, run.secret_name)
         except NotFound:
-            return self._finish(worker, case, verdict.without_secret(run.secret_name), run.pod_uid), None
+            outcome = verdict.without_secret(run.secret_name)
+            return self._conclude(worker, run, progress.Finish(outcome, run.pod_uid, True), case)
         pod = progress.pod_of(run, self._status.pods(worker))
         problem = self._start_watch.problem(pod) if pod is not None else None
         if problem is not None and held >= problem.grace:
-            return self._finish(worker, case, problem.outcome, run.pod_uid), None
+            return self._conclude(worker, run, progress.Finish(problem.outcome, run.pod_uid, True), case)
         pause = self._start_watch.pause(held, problem)
         case.memory.next_look = self._clock.monotonic() + pause
         return worker, pause

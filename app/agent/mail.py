@@ -84,15 +84,27 @@ class Mail:
         self._counters.add("messages_dropped_unexpected")
         return worker
 
-    def answer_for_absent(self, worker_ulid: str, message: Message, session: Session) -> None:
-        """Answer for a Worker object that doesn't exist, so that the mothership forgets it."""
+    def answer_for_absent(
+        self, worker_ulid: str, message: Message, session: Session, present: WorkerView | None = None
+    ) -> None:
+        """Answer for a Worker object that doesn't exist, so that the mothership forgets it.
+
+        `present` is another object under its ULID: an attempt that it holds is left alone.
+        """
+
+        def may_be_held(run: str, sequence: int) -> bool:
+            if present is None:
+                return False
+            return not present.understood or (present.run is not None and present.run.key == (run, sequence))
+
         if isinstance(message, RunScheduled):
             namespace, pool_ulid = session.pool_key[0], session.pool_ulid
-            effects.delete_unclaimed_secret(self._cluster.api, namespace, worker_ulid, pool_ulid, message)
+            if not may_be_held(message.run, message.sequence):
+                effects.delete_unclaimed_secret(self._cluster.api, namespace, worker_ulid, pool_ulid, message)
             unknown = claim.Reject(Rejection.UNKNOWN, "there is no such worker", record=False)
             reject(session, worker_ulid, message, unknown)
             return
-        if isinstance(message, RunCanceled | RunReleased):
+        if isinstance(message, RunCanceled | RunReleased) and not may_be_held(message.run, message.sequence):
             self._sweep_secret(session.pool_key[0], worker_ulid, message)
         if isinstance(message, Registered | Drain | RunReleased | RunCanceled):
             unregister = Unregister(worker_uid=message.worker_uid, pool_uid=session.pool_uid)

@@ -170,8 +170,8 @@ class Pools:
             lost = [key for key in self._states if not self._owns(key)]
             states = [self._states.pop(key) for key in lost]
         for state in states:
-            # What waits to be sent is another replica's to say.
-            self._stop(state, 0.0)
+            # What waits to be sent is another replica's to say, and a goodbye may come after its `online`.
+            self._stop(state, 0.0, farewell=False)
         if lost:
             _log.info("pools_handed_over", pools=["/".join(key) for key in lost])
 
@@ -191,7 +191,7 @@ class Pools:
         finally:
             if self._states.get(key) is not state:
                 # It was released meanwhile: what was opened since must not stay open.
-                self._stop(state, 0.0)
+                self._stop(state, 0.0, farewell=False)
 
     def _bring_forward(self, key: Key, pool: PoolView, state: PoolState) -> float:
         with structlog.contextvars.bound_contextvars(namespace=key[0], pool=pool.name, uid=pool.uid):
@@ -266,10 +266,11 @@ class Pools:
                 self._wake_worker((key[0], member.name))
 
     @staticmethod
-    def _stop(state: PoolState, deadline: float = 2.0) -> None:
-        for each in (state.current, state.trial):
-            if each is not None:
-                each.stop(deadline)
+    def _stop(state: PoolState, deadline: float = 2.0, *, farewell: bool = True) -> None:
+        if state.current is not None:
+            state.current.stop(deadline, farewell=farewell)
+        if state.trial is not None:
+            state.trial.stop(deadline)
 
     # --- credentials ---
 
@@ -324,7 +325,9 @@ class Pools:
         _log.info("credentials_changed", pool_ulid=credentials.token.pool_ulid)
         key = pool.namespace, pool.name
         try:
-            state.trial = Trial(pool, credentials, self._connect, lambda: self._wake_pool(key, 0.0))
+            state.trial = Trial(
+                pool, credentials, self._connect, lambda: self._wake_pool(key, 0.0), lambda: self._owns(key)
+            )
         except (OSError, ValueError) as error:
             return self._unusable(state, error)
         state.trial.start()

@@ -164,5 +164,6 @@ class Session:
             will_payload=encoded(offline, self._clock),
             farewell=lambda: (will_topic, encoded(offline, self._clock)),
             publish_rate=publish_rate(self.credentials.host, settings.publish_rate),
+            may_connect=self._allowed,
             count=self._counters.add,
         )

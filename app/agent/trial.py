@@ -20,7 +20,12 @@ class Trial:
     """Tries one pair of credentials until it proved good or is stopped; `changed` is called at each news."""
 
     def __init__(
-        self, pool: PoolView, credentials: PoolCredentials, connect: Connect, changed: Callable[[], None]
+        self,
+        pool: PoolView,
+        credentials: PoolCredentials,
+        connect: Connect,
+        changed: Callable[[], None],
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self.credentials = credentials
         self._changed = changed
@@ -35,6 +40,7 @@ class Trial:
             will_payload=b"",
             farewell=lambda: ("", b""),
             session_expiry=0,
+            may_connect=allowed,
         )
         self._link = connect(settings, self)
 
@@ -63,8 +69,9 @@ class Trial:
 
     # Sink: called from the connection's thread
 
-    def on_message(self, topic: str, payload: bytes, token: AckToken) -> None:
-        """Leave a message to the session that it comes to as well: nothing that a trial does is an answer."""
+    def on_message(self, topic: str, payload: bytes, token: AckToken) -> None:  # noqa: ARG002
+        """Take this copy off the broker's hands; the session that stands gets one of its own, and answers it."""
+        self._link.ack(token)
 
     def on_ready(self) -> None:
         """Pass on that the pair proved good."""

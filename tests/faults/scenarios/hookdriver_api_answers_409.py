@@ -8,8 +8,10 @@ from tests.faults.world import World
 
 @scenario(rounds=1)
 def inject(world: World) -> None:
-    """Answer in its place for a while."""
-    rule = sometimes(world.random, 0.5, Refusal(409), patches)
+    """Answer in its place for a while, in which the pool's size changes: else it has little to update."""
+    rule = sometimes(world.random, 0.6, Refusal(409), patches)
     with world.api_answers("hookdriver-api", rule) as proxy:
-        world.until(lambda: proxy.refused >= 5, "calls get that answer")
-        world.wait(8)
+        for size in (8, 5):
+            world.pool.scale(size)
+            world.until(lambda size=size: len(world.workers()) == size, f"there are {size} Workers")  # type: ignore[misc]
+        world.until(lambda: proxy.refused >= 1, "calls get that answer")

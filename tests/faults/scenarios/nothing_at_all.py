@@ -4,6 +4,6 @@ from tests.faults.scenario import scenario
 from tests.faults.world import World
 
 
-@scenario(short=True, rounds=1)
+@scenario(rounds=1)
 def inject(world: World) -> None:
     """Do nothing."""

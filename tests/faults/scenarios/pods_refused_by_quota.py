@@ -1,4 +1,4 @@
-"""The API server refuses Pods for a while: the namespace's quota is used up."""
+"""The API server refuses Pods for a while, shorter than runs wait: the namespace's quota is used up."""
 
 from tests.faults.scenario import scenario
 from tests.faults.world import NAMESPACE, World
@@ -7,9 +7,9 @@ QUOTAS = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas"
 NAME = "no-pods"
 
 
-@scenario()
+@scenario(arguments={"operator": ("--refusal-grace=2m",)})
 def inject(world: World) -> None:
-    """Forbid every further Pod for longer than an attempt waits."""
+    """Forbid every further Pod, and allow them again."""
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",

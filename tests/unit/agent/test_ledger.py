@@ -1,5 +1,7 @@
 """Gaps between Workers, Pods, Secrets and the mothership are closed, and no verdict comes of a late watch."""
 
+import dataclasses
+
 import pytest
 
 from app.cluster.errors import Unavailable
@@ -76,6 +78,29 @@ def test_a_held_attempt_keeps_its_secret_whatever_is_said(world: World, phase: s
     world.settle()
     assert world.api.calls == []
     assert world.status()["run"]["phase"] == phase
+
+
+@pytest.mark.parametrize("phase", ["Running", "Novel"])
+@pytest.mark.parametrize("kind", [RunCanceled, RunReleased, None])
+def test_a_message_for_another_object_sweeps_nothing_of_the_one_that_is_there(
+    world: World, material: Material, phase: str, kind: type[RunCanceled] | type[RunReleased] | None
+) -> None:
+    """Topic and object UID don't fit: whoever says so, the run at work keeps its Secret."""
+    status = a.busy_status()
+    status["run"]["phase"] = phase
+    world.up(a.worker_object(status=status))
+    labels = {
+        "workers.spacelift.io/run-id": a.RUN,
+        "workers.spacelift.io/worker": a.WORKER_ULID,
+        "workers.spacelift.io/workerpool": a.POOL_ULID,
+        "workers.spacelift.io/sequence": "2",
+    }
+    found = {"metadata": {"namespace": a.NAMESPACE, "name": a.POD_NAME, "uid": "u", "labels": labels}}
+    world.api.put(SECRETS, found)
+    said = canceled(kind) if kind else a.scheduled(payload=material.seal())
+    world.link.deliver(dataclasses.replace(said, worker_uid="another"))
+    world.settle()
+    assert world.secrets() == [a.POD_NAME]
 
 
 def test_a_worker_whose_run_cannot_be_read_sweeps_nothing(world: World) -> None:

@@ -1,7 +1,10 @@
 """Pools that come and go between replicas: what the agent does, and leaves, when a pool isn't its own."""
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -252,6 +255,42 @@ def test_a_session_that_another_client_took_makes_the_agent_look_at_the_leases()
     assert calls == []
     agent.on_session_lost(cast("Session", Ending("s", calls, taken_over=True)))
     assert calls == ["reconsider"]
+
+
+def test_lost_pools_are_released_before_anything_else_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their sessions don't wait for the queues, whose threads may hang in calls to the API server."""
+    calls: list[str] = []
+    agent = agent_of(Shares(calls))
+    monkeypatch.setattr(agent._pools, "release", lambda: calls.append("release"))
+    monkeypatch.setattr(agent, "_resync", lambda: calls.append("resync"))
+    agent._ownership_changed()
+    assert calls == ["release", "resync"]
+
+
+def test_a_replica_takes_no_pools_before_it_knows_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose pools it takes stops working on them at once; complete caches come first."""
+    calls: list[str] = []
+    agent = agent_of(Shares(calls))
+    cache = SimpleNamespace(synced=False)
+    monkeypatch.setattr(agent, "_informers", (cache,))
+    for check in ("_check_schema", "_check_version"):
+        monkeypatch.setattr(agent, check, lambda: 60.0)
+    monkeypatch.setattr(agent, "_sweep", lambda: None)
+    keeping = threading.Thread(target=agent._keep)
+    keeping.start()
+    try:
+        keeping.join(0.2)
+        assert calls == []
+        cache.synced = True
+        deadline = time.monotonic() + 5
+        while not calls and time.monotonic() < deadline:
+            keeping.join(0.01)
+        assert calls == ["start"]
+    finally:
+        agent._stopping.set()
+        keeping.join(5)
+        for queue in (agent._queue, agent._pool_queue):
+            queue.stop(5)
 
 
 def test_draining_is_told_by_one_replica(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,8 +268,8 @@ class FakeLink:
 class World:
     """One pool, its Workers and Pods, and the agent's engine and pools without their threads."""
 
-    def __init__(self, credentials: Json, **chosen: Any) -> None:  # noqa: ANN401 - fields of AgentSettings
-        self.api = FakeApi()
+    def __init__(self, credentials: Json, api: FakeApi | None = None, **chosen: Any) -> None:  # noqa: ANN401 - fields of AgentSettings
+        self.api = api or FakeApi()
         self.time = 1000.0
         self.date = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
         self.events: list[tuple[str, str, str, str]] = []

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
 
 from mothership import dispatcher
 from mothership.broker_link import Event, Up, Woken
 from mothership.counters import Counters
 from mothership.dispatcher import Dispatcher, Parts
+from mothership.errors import UnavailableError
 from mothership.inbox import Inbox
 from protocol import messages
 from protocol.messages import parse
@@ -53,7 +53,7 @@ class Driven:
         """Begin a transaction, unless the database is to fail now."""
         if self.failures:
             self.failures -= 1
-            raise OperationalError("BEGIN", {}, Exception("disk full"))
+            raise UnavailableError("the database can't be used: database or disk is full")
         begun: AbstractContextManager[sa.Connection] = self.mothership.database.write()
         return begun
 
@@ -155,3 +155,27 @@ def test_registered_worker_is_told_until_it_shows_that_it_knows(driven: Driven) 
     driven.mothership.answer(worker, messages.RunFinished, scheduled, pod_uid="pod-1", outcome=SUCCEEDED)
     driven.passes(1)
     assert "run_released" in driven.passes(4000)
+
+
+def _whole_inventory(driven: Driven) -> None:
+    message = messages.Inventory(pool_uid="pool-uid", replica="r", part=1, parts=1, workers=())
+    driven.mothership.deliver(driven.mothership.pool, message)
+
+
+def test_nothing_is_assigned_after_a_start_before_the_operator_has_spoken(driven: Driven) -> None:
+    """The database may be an older one; the operator's first inventory settles it."""
+    driven.events.put(UP)
+    driven.mothership.player()
+    driven.mothership.trigger()
+    assert driven.passes(1, 1) == ["inventory_requested"]
+    _whole_inventory(driven)
+    assert "run_scheduled" in driven.passes(1)
+
+
+def test_an_operator_that_says_nothing_holds_nothing_up_for_ever(driven: Driven) -> None:
+    """15 seconds, then the pool's other clusters get their runs."""
+    driven.events.put(UP)
+    driven.mothership.player()
+    driven.mothership.trigger()
+    assert "run_scheduled" not in driven.passes(1, 14)
+    assert "run_scheduled" in driven.passes(2)

@@ -1,6 +1,8 @@
 """A mothership whose database came back from a backup gives nothing out again that may have started."""
 
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from mothership.decisions.states import Run, RunState
 from mothership.decisions.timers import expire
 from mothership.inventories import Inventories
 from mothership.scheduler import assign_queued
+from mothership.service import Service
 from mothership.storage import pools, runs
 from protocol import messages
 from protocol.messages import Inventory, InventoryWorker
@@ -307,3 +310,16 @@ def test_a_clock_that_was_set_back_before_the_start_is_not_followed(mothership: 
         reached = pools.noted_time(conn)
     clock = SteadyClock(reached, lambda: 1000.0, lambda: 0.0)
     assert clock.now() == 5000.5
+
+
+def test_a_service_goes_on_from_the_time_that_the_last_one_reached(mothership: Any) -> None:  # noqa: ANN401
+    """Also when the machine's clock was set back by a year meanwhile."""
+    ahead = time.time() + 365 * 86400
+    with mothership.database.write() as conn:
+        pools.note_time(conn, ahead)
+    service = Service(mothership.settings)
+    try:
+        assert service._dispatcher._parts.clock.now() >= ahead
+    finally:
+        service._database.close()
+        os.close(service._lock)
