@@ -161,7 +161,7 @@ class Agent:
                 if worker.run is None or not released.releases(worker, message):
                     return Took(drops_secret=self._swept(worker, message))
                 known = memory.secret_gone == worker.run.key
-                secret = ("", "") if known else (worker.run.secret_name, worker.run.secret_uid)
+                secret = ("", "") if known else (worker.run.secret_name, "")
                 return Took(self.patched(number, patches.released(worker)), drops_secret=secret)
             case RunCanceled():
                 return Took(drops_secret=self._swept(worker, message))

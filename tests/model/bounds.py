@@ -59,7 +59,7 @@ def of_pool(faults: str = "", total: int = 1, **sizes: Any) -> PoolBounds:  # no
 
 FAST = (
     Search("nothing goes wrong", of_run(lag=True)),
-    Search("two agents think that they own the pool", of_run(agents=2, lag=True)),
+    Search("two agents think that they own the pool", of_run(agents=2)),
     Search("one fault of a Pod", of_run("evict rerun")),
     Search("one fault of the broker or an agent", of_run("crash loss dup")),
     Search("one fault around the start", of_run("lostgrant noreport")),
@@ -76,18 +76,17 @@ FAST = (
 
 BIG = (
     Search("the namespace goes", of_run("namespace")),
-    Search("two faults of Pod, broker and agent", of_run("evict crash loss", 2)),
-    Search("two agents, a Pod fails or one of them does", of_run("evict crash", agents=2)),
+    Search("a Pod fails, and the broker loses everything", of_run("evict loss", 2, pods=1)),
+    Search("two agents, one of them crashes", of_run("crash", agents=2)),
     Search("two hook drivers, a Pod fails", of_run("evict", drivers=2)),
-    Search("a Worker is deleted and something is lost", of_run("udel loss", 2, keeps_pods=True)),
+    Search("a Worker is deleted, and the broker loses everything", of_run("udel loss", 2, keeps_pods=True)),
     Search("two attempts, a Pod fails", of_run("evict", attempts=2)),
-    Search("two attempts, patience ends", of_run("timeout", attempts=2)),
-    Search("two workers, patience ends", of_run("timeout", attempts=2, workers=2)),
+    Search("two attempts on two Workers, patience ends", of_run("timeout", attempts=2, workers=2)),
     Search(
         "a pool and two things that happen to it",
         of_pool("crash restart scale udel cycle pooldel", 2, numbers=3, runs=0),
     ),
-    Search("a pool with two hook drivers", of_pool("udel scale", sizes=(1, 2), drivers=2, numbers=3, runs=0)),
+    Search("a pool with two hook drivers", of_pool("udel scale", drivers=2, numbers=3, runs=0)),
     Search(
         "everything at once",
         of_run(

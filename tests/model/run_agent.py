@@ -146,10 +146,16 @@ class AgentSteps(VerdictSteps):
             if activity.valid or not insists:
                 broken = (NO_CLAIM_AGAIN,) if state.ghost.released >> slot & 1 else ()
                 after = self._with_worker(done, place, number, who)
-                if self._fault(state, "crash") is None:
-                    # Nothing can come between the patch and the acknowledgement.
-                    after = after._replace(net=after.net & ~(1 << activity.message))
-                self._add(("agent", who, "records the claim of attempt", slot), state, after, broken=broken)
+                label = ("agent", who, "records the claim of attempt", slot)
+                # Without a crash nothing comes between the patch and the acknowledgement.
+                unread = after._replace(net=after.net | 1 << activity.message)
+                read = after._replace(net=after.net & ~(1 << activity.message))
+                crash, duplicate = self._fault(state, "crash"), self._fault(state, "dup")
+                self._add(label, state, read if crash is None else unread, broken=broken)
+                if duplicate is not None:
+                    again = unread._replace(faults=duplicate)
+                    late = ("FAULT a duplicate stays:", *label)
+                    self._add(late, state, again, progress=False, broken=broken)
                 return
         # Its own copy of the message is still unacknowledged: it decides again.
         done = done._replace(net=done.net | 1 << activity.message)

@@ -117,7 +117,7 @@ class VerdictSteps(MothershipSteps):
     def _after_verdict(self, state: State, who: int, place: int, run: Any) -> None:  # noqa: ANN401 - Attempt
         memory = self._memory(state, who, place)
         if memory.secret_gone != run.key:
-            after = self._without_secret(state, run.secret_name, run.secret_uid)
+            after = self._without_secret(state, run.secret_name, "")
             after = self._with_memory(after, who, place, changed(memory, secret_gone=run.key))
             self._add(("agent", who, "deletes the Secret of attempt", self._keys[run.key]), state, after)
         faults = self._fault(state, "deaf")
