@@ -66,6 +66,10 @@ fences: venv ## Switch each fence off in turn; something must show it (docs/fenc
 	@echo "==> fences"
 	@$(BIN)/python -m pytest -q -n 4 --dist worksteal tests/mutations
 
+.PHONY: model
+model: venv ## Check the protocol as a state machine, with big bounds (SEED= for the random walks, ONLY=part of a name)
+	@$(BIN)/python -m tests.model $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
+
 .PHONY: crds
 crds: tools ## Generate crds/ from crdgen/ and the API server's own OpenAPI
 	@$(BIN)/python -m crdgen

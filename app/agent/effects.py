@@ -14,7 +14,7 @@ from app.agent.decisions import revisions
 from app.agent.pod_state import PodView
 from app.agent.pool_state import PoolView
 from app.agent.runtime import Api
-from app.agent.worker_state import WorkerView, attempt_name
+from app.agent.worker_state import Attempt, WorkerView, attempt_name
 from app.cluster.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from app.cluster.resources import CONTROLLER_REVISIONS, PODS, SECRETS
 from protocol.messages import RunScheduled
@@ -46,10 +46,25 @@ def create_run_secret(
     return api.create(SECRETS, worker.namespace, body)
 
 
-def delete_run_secret(api: Api, namespace: str, name: str, uid: str) -> None:
-    """Delete a run Secret, unless another object has its name by now."""
-    with contextlib.suppress(NotFound, Conflict):
+def delete_run_secret(api: Api, namespace: str, name: str, uid: str) -> bool:
+    """Delete a run Secret; return False when another object has its name by now, which is let be."""
+    try:
         api.delete(SECRETS, namespace, name, uid or None)
+    except NotFound:
+        return True
+    except Conflict:
+        return False
+    return True
+
+
+def delete_secret_of(api: Api, worker: WorkerView, run: Attempt) -> None:
+    """Delete the Secret of an attempt that has its verdict.
+
+    Another replica that lost the race for the claim may have put its own in the place of the recorded one: it is the
+    same attempt's by its labels, and nobody else knows of it.
+    """
+    if not delete_run_secret(api, worker.namespace, run.secret_name, run.secret_uid):
+        sweep_run_secret(api, worker.namespace, worker.ulid, run.run, run.stage, run.sequence)
 
 
 def delete_unclaimed_secret(

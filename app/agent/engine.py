@@ -350,7 +350,7 @@ class Engine:
         """Delete the Secret first, then let go of the Pods: a ghost can't start without it (fence 4)."""
         run = worker.run
         if run is not None and run.phase is Phase.FINISHED and case.memory.secret_gone != run.key:
-            effects.delete_run_secret(self._cluster.api, worker.namespace, run.secret_name, run.secret_uid)
+            effects.delete_secret_of(self._cluster.api, worker, run)
             case.memory.secret_gone = run.key
         for pod in self._status.pods(worker):
             if released.guards_nothing(worker, pod):

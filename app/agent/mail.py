@@ -207,7 +207,7 @@ class Mail:
             return self._over(worker, message)
         if setting.memory.secret_gone != run.key:
             # The mothership closed it before it heard of the verdict: afterwards nobody knows the Secret's name.
-            effects.delete_run_secret(self._cluster.api, worker.namespace, run.secret_name, run.secret_uid)
+            effects.delete_secret_of(self._cluster.api, worker, run)
         free = self._status.write(worker, patches.released(worker))
         _log.info("run_released", run=message.run, sequence=message.sequence)
         self._event(worker, *worker_events.run_released(run))

@@ -5,7 +5,7 @@ patch. They are called through their modules, so that a test can put another fun
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app import vocabulary as words
 from app.agent import patches
@@ -55,6 +55,14 @@ class Memory:
     secret_gone: tuple[str, int] | None = None
     unregistered: bool = False
     admitted: bool = False
+
+
+class Move(NamedTuple):
+    """A step of a run by name, the Worker after it, and the Worker if the API server doesn't have the Pod (0: as it was)."""
+
+    name: str
+    after: int = 0
+    gone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +159,12 @@ class Agent:
                 return self._scheduled(number, worker, memory, message)
             case RunReleased():
                 if worker.run is None or not released.releases(worker, message):
-                    return Took()
+                    return Took(drops_secret=self._swept(worker, message))
                 known = memory.secret_gone == worker.run.key
-                secret = ("", "") if known else (worker.run.secret_name, worker.run.secret_uid)
+                secret = ("", "") if known else (worker.run.secret_name, "")
                 return Took(self.patched(number, patches.released(worker)), drops_secret=secret)
             case RunCanceled():
-                return Took()
+                return Took(drops_secret=self._swept(worker, message))
             case Registered():
                 return self._registered(number, worker, memory, message)
             case Unregistered():
@@ -174,6 +182,13 @@ class Agent:
         if worker.drained is message.drained:
             return Took(memory=again)
         return Took(self.patched(number, patches.drained(worker, drained=message.drained)), again)
+
+    @staticmethod
+    def _swept(worker: WorkerView, message: RunReleased | RunCanceled) -> tuple[str, str]:
+        """Return the Secret that a claim may have left which was cut before it was recorded."""
+        if not message.stage or not released.holds_nothing_of(worker, message):
+            return "", ""
+        return attempt_name(message.run, message.stage, message.sequence), ""
 
     def _scheduled(self, number: int, worker: WorkerView, memory: Memory, message: RunScheduled) -> Took:
         decision = claim.decide(worker, message, self.pool)
@@ -220,42 +235,47 @@ class Agent:
 
     # --- the run ---
 
-    def advance(self, number: int, pods: tuple[int, ...], *, patient: bool) -> tuple[str, int]:
-        """Return the next step of a run by name, and the Worker after it where it is a patch (else 0).
+    def advance(self, number: int, pods: tuple[int, ...], *, patient: bool) -> Move:
+        """Return the next step of a run; `pods` are its Worker's, as the agent's cache shows them.
 
         `patient`: whether what is to be seen has lasted longer than any grace.
         """
         worker = self.worker(number)
         run = worker.run
         if run is None:
-            return "wait", 0
+            return Move("wait")
         views = [self.pod(each) for each in pods]
         seen = progress.situation(run, views)
         step = progress.decide(run, seen, PATIENCE if patient else 0.0)
         match step:
             case progress.Advance():
-                return "advance", self.patched(
-                    number, patches.advanced(worker, run, step.phase, step.pod_uid)
-                )
+                patch = patches.advanced(worker, run, step.phase, step.pod_uid)
+                return Move("advance", self.patched(number, patch))
             case progress.Finish():
-                return "finish", self._finished(number, pods, step.outcome, step.pod_uid)
+                after = self._finished(number, pods, step.outcome, step.pod_uid)
+                if not step.look_first:
+                    return Move("finish", after)
+                gone = self._finished(number, pods, verdict.vanished(step.pod_uid), step.pod_uid)
+                return Move("look, then finish", after, gone)
             case progress.LookLive():
-                return "look live", self._finished(number, pods, verdict.vanished(run.pod_uid), run.pod_uid)
+                gone = self._finished(number, pods, verdict.vanished(run.pod_uid), run.pod_uid)
+                return Move("look live", 0, gone)
             case progress.TryCreate():
-                lost = verdict.without_secret(run.secret_name)
-                return "try create", self._finished(number, pods, lost, None)
+                return Move(
+                    "try create", self._finished(number, pods, verdict.without_secret(run.secret_name), None)
+                )
             case progress.LookForCause():
                 lost = verdict.without_secret(run.secret_name)
-                return "look for cause", self._finished(number, pods, lost, run.pod_uid)
-        return "wait", 0
+                return Move("look for cause", self._finished(number, pods, lost, run.pod_uid))
+        return Move("wait")
 
     def never_made(self, number: int, text: str) -> int:
         """Return the Worker after a verdict on a Pod that can't be made any more."""
         outcome = refusal.judge(refusal.Refusal.FORBIDDEN, text, PATIENCE) if text else None
-        deleted = "the worker was deleted before the run's Pod was made"
-        return self._finished(
-            number, (), outcome or Outcome(Result.FAILED, Reason.POD_DELETED, deleted), None
+        deleted = Outcome(
+            Result.FAILED, Reason.POD_DELETED, "the worker was deleted before the run's Pod was made"
         )
+        return self._finished(number, (), outcome or deleted, None)
 
     def _finished(self, number: int, pods: tuple[int, ...], outcome: Outcome, pod_uid: str | None) -> int:
         worker = self.worker(number)

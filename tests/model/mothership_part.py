@@ -390,6 +390,8 @@ def _reduced(columns: list[str], row: tuple[Any, ...]) -> tuple[Any, ...]:
     if "drain_tries" in values:
         # Any hold may be over, and any repeat may be the last.
         values |= {"drain_tries": 0, "hold_until": 0.0, "metadata": "{}"}
+    if "not_before" in values:
+        values["not_before"] = 0.0
     if "ask_due" in values:
         values |= {"ask_due": 0, "asked_at": None, "online": 1}
     return tuple(values[name] for name in columns)

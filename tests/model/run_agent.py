@@ -7,8 +7,10 @@ from protocol.messages import (
     Inventory,
     Message,
     RunCanceled,
+    RunReleased,
     RunScheduled,
     Unregister,
+    Unregistered,
     WorkerMessage,
 )
 from protocol.runs import Rejection
@@ -54,7 +56,9 @@ class AgentSteps(VerdictSteps):
             return
         fresh = AgentState((), me.pods, (self.memories.number(Memory()),) * len(me.memories))
         ghost = state.ghost._replace(wanted=True)
-        after = state._replace(agents=put(state.agents, who, fresh), faults=faults, ghost=ghost)
+        unread = 1 << me.activity.message if me.activity else 0
+        agents = put(state.agents, who, fresh)
+        after = state._replace(agents=agents, faults=faults, ghost=ghost, net=state.net | unread)
         self._add(("FAULT agent", who, "crashes"), state, after, progress=False)
 
     def _look_at_pods(self, state: State, who: int) -> None:
@@ -90,7 +94,8 @@ class AgentSteps(VerdictSteps):
             return self._answered_for_absent(state, message)
         if isinstance(message, RunCanceled):
             canceled = self._recall(self._cancel, worker, self._own_pods(state, who, place), number)
-            return state if canceled is None else self._with_worker(state, place, canceled, who)
+            if canceled is not None:
+                return self._with_worker(state, place, canceled, who)
         took = self._recall(self._take, worker, state.agents[who].memories[place], number)
         if took.claims:
             if not can_claim:
@@ -111,8 +116,11 @@ class AgentSteps(VerdictSteps):
             after = self._without_secret(state, name, "")
             return after._replace(net=after.net | self._message(rejected(message, Rejection.UNKNOWN)))
         assert isinstance(message, WorkerMessage)
-        if message.type == "unregistered":
+        if isinstance(message, Unregistered):
             return state
+        if isinstance(message, RunCanceled | RunReleased) and message.stage:
+            name = attempt_name(message.run, message.stage, message.sequence)
+            state = self._without_secret(state, name, "")
         gone = Unregister(worker_uid=message.worker_uid, pool_uid=POOL_UID)
         return state._replace(net=state.net | self._message(gone))
 
@@ -138,11 +146,19 @@ class AgentSteps(VerdictSteps):
             if activity.valid or not insists:
                 broken = (NO_CLAIM_AGAIN,) if state.ghost.released >> slot & 1 else ()
                 after = self._with_worker(done, place, number, who)
-                if self._fault(state, "crash") is None:
-                    # Nothing can come between the patch and the acknowledgement.
-                    after = after._replace(net=after.net & ~(1 << activity.message))
-                self._add(("agent", who, "records the claim of attempt", slot), state, after, broken=broken)
+                label = ("agent", who, "records the claim of attempt", slot)
+                # Without a crash nothing comes between the patch and the acknowledgement.
+                unread = after._replace(net=after.net | 1 << activity.message)
+                read = after._replace(net=after.net & ~(1 << activity.message))
+                crash, duplicate = self._fault(state, "crash"), self._fault(state, "dup")
+                self._add(label, state, read if crash is None else unread, broken=broken)
+                if duplicate is not None:
+                    again = unread._replace(faults=duplicate)
+                    late = ("FAULT a duplicate stays:", *label)
+                    self._add(late, state, again, progress=False, broken=broken)
                 return
+        # Its own copy of the message is still unacknowledged: it decides again.
+        done = done._replace(net=done.net | 1 << activity.message)
         self._add(("agent", who, "has a conflict at the claim of attempt", slot), state, done)
 
     def _claimed(self, worker: int, number: int, secret: int) -> tuple[int, bool]:

@@ -123,7 +123,10 @@ class DriverSteps(World):
         # What the hook answers to any Pod and to none tells all that its view of the Worker can do.
         probes = self._recall(self._probes, place)
         answers = tuple(self._ask_hook(number, probe) for probe in probes)
-        alike = place, "deletionTimestamp" in metadata, tuple(metadata["finalizers"]), answers
+        run = worker_view.view_worker(self.objects.value(number)).run
+        scheduled = run is not None and run.phase == words.PHASE_SCHEDULED
+        flags = "deletionTimestamp" in metadata, tuple(metadata["finalizers"]), scheduled
+        alike = place, flags, answers
         return self._projections.setdefault(alike, number)
 
     def _probes(self, place: int) -> list[tuple[int, ...]]:

@@ -113,7 +113,8 @@ class RunModel(AgentSteps, DriverSteps, PodSteps):
 
     def _runs_settled(self, state: State) -> bool:
         summary = self.mothership.summary(state.ms)
-        serving = any(state.workers) and not state.ghost.leaving
+        takes_runs = (number and not self.agent.worker(number).drained for number in state.workers)
+        serving = any(takes_runs) and not state.ghost.leaving
         for run, found in enumerate(summary.runs):
             if found.is_final:
                 continue

@@ -109,11 +109,13 @@ class MothershipSteps(World):
             return True
         if isinstance(message, RunScheduled):
             return not self._is_answered(state, worker, message)
-        if isinstance(message, RunCanceled):
-            return self._recall(self._cancel, worker, (), number) is not None
+        if isinstance(message, RunCanceled) and self._recall(self._cancel, worker, (), number) is not None:
+            return True
         for each in state.agents:
             memory = self.memories.value(each.memories[place])
             took = self._recall(self._take, worker, each.memories[place], number)
+            if self._without_secret(state, *took.drops_secret) is not state:
+                return True
             if took.worker not in (None, worker) or took.memory not in (None, memory) or took.wants_inventory:
                 return True
         return False

@@ -3,7 +3,7 @@
 from typing import Any
 
 from protocol.runs import Phase
-from tests.model.agent_part import Memory, changed
+from tests.model.agent_part import Memory, Move, changed
 from tests.model.run_mothership import MothershipSteps
 from tests.model.run_state import State, put
 
@@ -40,8 +40,8 @@ class VerdictSteps(MothershipSteps):
         pods = self._own_pods(state, who, place)
         if run is not None and run.phase is not Phase.FINISHED:
             for patient in (False, True):
-                name, number = self._recall(self._next_step, worker, pods, patient)
-                self._advance(state, who, place, name, number)
+                move = self._recall(self._next_step, worker, pods, patient)
+                self._advance(state, who, place, move)
         elif run is not None:
             self._after_verdict(state, who, place, run)
         if self.agent.worker(worker).kept_pods:
@@ -51,7 +51,7 @@ class VerdictSteps(MothershipSteps):
             if shown and shown in pods and self._recall(self.agent.lets_go, worker, shown):
                 self._take_finalizer_off(state, who, slot, shown)
 
-    def _next_step(self, worker: int, pods: tuple[int, ...], patient: bool) -> tuple[str, int]:
+    def _next_step(self, worker: int, pods: tuple[int, ...], patient: bool) -> Move:
         return self.agent.advance(worker, pods, patient=patient)
 
     def _take_finalizer_off(self, state: State, who: int, slot: int, shown: int) -> None:
@@ -62,40 +62,50 @@ class VerdictSteps(MothershipSteps):
         after = self._with_pod(state, slot, pod._replace(guarded=False))
         self._add(("agent", who, "lets go of the Pod of attempt", slot), state, after)
 
-    def _advance(self, state: State, who: int, place: int, name: str, number: int) -> None:
+    def _advance(self, state: State, who: int, place: int, move: Move) -> None:
         run = self.agent.worker(state.workers[place]).run
         assert run is not None
         slot = self._keys[run.key]
-        found = state.slots[slot]
-        label = ("agent", who, name, "of attempt", slot)
-        match name:
+        label = ("agent", who, move.name, "of attempt", slot)
+        match move.name:
             case "advance" | "finish":
-                self._add(label, state, self._with_worker(state, place, number, who))
-            case "look live":
-                shown = self._pod_object(found.pod)
-                if shown and self.objects.value(shown)["metadata"]["uid"] == run.pod_uid:
-                    seen = put(state.agents[who].pods, slot, shown)
-                    self._add(label, state, self._with_agent(state, who, pods=seen))
-                else:
-                    self._add((*label, "- lost"), state, self._with_worker(state, place, number, who))
-            case "look for secret":
-                if not found.secret:
-                    self._add(label, state, self._with_worker(state, place, number, who))
+                self._add(label, state, self._with_worker(state, place, move.after, who))
+            case "look live" | "look, then finish":
+                self._look(state, who, place, slot, move)
+            case "look for cause":
+                if not state.slots[slot].secret:
+                    self._add(
+                        (*label, "- no Secret"), state, self._with_worker(state, place, move.after, who)
+                    )
             case "try create":
-                self._try_create(state, who, place, number, slot)
+                self._try_create(state, who, place, move.after, slot)
+
+    def _look(self, state: State, who: int, place: int, slot: int, move: Move) -> None:
+        """Ask the API server for the Pod before a verdict that only time, or a missing Pod, speaks for."""
+        run = self.agent.worker(state.workers[place]).run
+        assert run is not None
+        label = ("agent", who, move.name, "of attempt", slot)
+        shown, known = self._pod_object(state.slots[slot].pod), state.agents[who].pods[slot]
+        wanted = run.pod_uid or (self.agent.pod(known).uid if known else None)
+        if not shown or self.agent.pod(shown).uid != wanted:
+            self._add((*label, "- it is gone"), state, self._with_worker(state, place, move.gone, who))
+        elif shown != known:
+            seen = put(state.agents[who].pods, slot, shown)
+            self._add((*label, "- it is newer"), state, self._with_agent(state, who, pods=seen))
+        elif move.after:
+            self._add(label, state, self._with_worker(state, place, move.after, who))
 
     def _try_create(self, state: State, who: int, place: int, number: int, slot: int) -> None:
         worker = state.workers[place]
         view = self.agent.worker(worker)
-        run = view.run
+        run, found = view.run, state.slots[slot]
         assert run is not None
-        found = state.slots[slot]
         label = ("agent", who, "asks why attempt", slot, "has no Pod:")
-        if run.secret_uid != f"secret-{found.secret}":
-            self._add((*label, "no Secret"), state, self._with_worker(state, place, number, who))
-        elif found.pod:
+        if found.pod:
             seen = put(state.agents[who].pods, slot, self._pod_object(found.pod))
             self._add((*label, "it has"), state, self._with_agent(state, who, pods=seen))
+        elif run.secret_uid != f"secret-{found.secret}":
+            self._add((*label, "no Secret"), state, self._with_worker(state, place, number, who))
         elif state.ghost.leaving:
             text = "pods is forbidden: namespace default is being terminated"
             number = self._recall(self.agent.never_made, worker, text)
@@ -107,7 +117,7 @@ class VerdictSteps(MothershipSteps):
     def _after_verdict(self, state: State, who: int, place: int, run: Any) -> None:  # noqa: ANN401 - Attempt
         memory = self._memory(state, who, place)
         if memory.secret_gone != run.key:
-            after = self._without_secret(state, run.secret_name, run.secret_uid)
+            after = self._without_secret(state, run.secret_name, "")
             after = self._with_memory(after, who, place, changed(memory, secret_gone=run.key))
             self._add(("agent", who, "deletes the Secret of attempt", self._keys[run.key]), state, after)
         faults = self._fault(state, "deaf")

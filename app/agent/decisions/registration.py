@@ -15,13 +15,18 @@ from app.agent.worker_state import WorkerView
 
 @dataclass(frozen=True, slots=True)
 class RosterEntry:
-    """What admission needs to know of one Worker. `owner` is the UID of the pool object that it was made for."""
+    """What admission needs to know of one Worker.
+
+    `pending`: as far as its status tells, the mothership doesn't know it. `owner` is the UID of the pool object that it
+    was made for.
+    """
 
     uid: str
     sequence: int
     occupies: bool
     eligible: bool
     owner: str = ""
+    pending: bool = False
 
 
 class Farewell(StrEnum):
@@ -43,6 +48,7 @@ def roster_entry(worker: WorkerView) -> RosterEntry:
         occupies=worker.registered,
         eligible=pending and worker.managed and not worker.deleting and worker.understood,
         owner=worker.owner_uid,
+        pending=pending,
     )
 
 
@@ -58,10 +64,11 @@ def admissible(roster: Iterable[RosterEntry], admitted: Collection[str], pool_si
     """Return the UIDs of the Workers that may be registered now: the lowest sequences, up to the pool's size.
 
     `admitted` are those that were registered before in this process; they keep their place while they exist,
-    so that a lower sequence that comes back never makes one too many.
+    so that a lower sequence that comes back never makes one too many. One that was deleted before `registered` came
+    keeps it, too: the mothership may know it, until it is told otherwise.
     """
     entries = list(roster)
-    holding = {each.uid for each in entries if each.occupies or (each.eligible and each.uid in admitted)}
+    holding = {each.uid for each in entries if each.occupies or (each.pending and each.uid in admitted)}
     free = pool_size - len(holding)
     waiting = sorted(
         (each.sequence, each.uid) for each in entries if each.eligible and each.uid not in holding

@@ -106,6 +106,28 @@ def test_the_end_is_stored_then_the_secret_deleted_then_published(world: World, 
     assert world.secrets() == []
 
 
+def test_a_secret_that_another_replica_put_in_its_place_goes_with_the_verdict(
+    world: World, material: Material
+) -> None:
+    """Its claim lost the race after it had replaced the Secret: by its labels it is the same attempt's."""
+    world.up(a.worker_object())
+    to_running(world, material)
+    secret = world.api.objects["secrets", a.NAMESPACE, a.POD_NAME]
+    world.api.put(SECRETS, {**secret, "metadata": {**secret["metadata"], "uid": "the-other-replica's"}})
+    finish(world)
+    assert world.secrets() == []
+
+
+def test_somebody_elses_secret_of_that_name_stays_at_the_verdict(world: World, material: Material) -> None:
+    """The run's own was deleted by hand, and the name was used again."""
+    world.up(a.worker_object())
+    to_running(world, material)
+    secret = world.api.objects["secrets", a.NAMESPACE, a.POD_NAME]
+    world.api.put(SECRETS, {**secret, "metadata": {**secret["metadata"], "uid": "theirs", "labels": {}}})
+    finish(world)
+    assert len(world.secrets()) == 1
+
+
 def test_a_repeated_message_is_answered_again_and_claims_nothing(world: World, material: Material) -> None:
     """The mothership repeats until it is answered."""
     link = world.up(a.worker_object())

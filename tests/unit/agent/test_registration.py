@@ -10,7 +10,7 @@ from tests.unit.agent import builders as a
 
 def entry(number: int, *, occupies: bool = False, eligible: bool = True) -> RosterEntry:
     """Return a roster entry whose UID is its sequence number."""
-    return RosterEntry(str(number), number, occupies, eligible and not occupies)
+    return RosterEntry(str(number), number, occupies, eligible and not occupies, pending=not occupies)
 
 
 def test_the_lowest_sequences_are_registered_first() -> None:
@@ -26,6 +26,17 @@ def test_registered_workers_hold_their_place() -> None:
 def test_a_worker_whose_registration_is_under_way_holds_its_place() -> None:
     """Its `register` was sent; the answer may already be on its way."""
     assert admissible([entry(1), entry(5)], {"5"}, 1) == {"5"}
+
+
+def test_a_worker_that_is_deleted_while_its_registration_is_under_way_holds_its_place() -> None:
+    """The mothership may know it by now, and does so until it is told otherwise."""
+    assert admissible([entry(1), entry(5, eligible=False)], {"5"}, 1) == set()
+
+
+def test_a_worker_that_has_left_gives_its_place_away() -> None:
+    """Gone means that the mothership was told."""
+    left = roster_entry(a.worker(status={"registration": "Gone"}, deleting=True))
+    assert admissible([entry(1), left], {left.uid}, 1) == {"1"}
 
 
 def test_a_shrunken_pool_registers_nobody() -> None:
@@ -44,7 +55,7 @@ def test_never_more_than_pool_size_are_registered_by_admission(
     """Whatever is there: admission adds nobody beyond the size, and nobody who isn't eligible."""
     roster = [entry(number, occupies=occupies, eligible=eligible) for number, occupies, eligible in workers]
     former = {str(number) for number in admitted}
-    holding = {each.uid for each in roster if each.occupies or (each.eligible and each.uid in former)}
+    holding = {each.uid for each in roster if each.occupies or (each.pending and each.uid in former)}
     chosen = admissible(roster, former, size)
     fresh = chosen - former
     assert len(holding | fresh) <= max(size, len(holding))

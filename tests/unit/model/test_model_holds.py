@@ -1,19 +1,13 @@
-"""The protocol of a run, checked state by state within small bounds: `make model` has the big ones."""
+"""The protocol, checked state by state within small bounds: `make model` has the big ones."""
 
 import pytest
 
 from tests.model.bounds import FAST, Search
-from tests.model.checker import explore
-from tests.model.run_model import RunModel
 
 
 @pytest.mark.parametrize("search", FAST, ids=lambda search: search.name.replace(" ", "-"))
 def test_everything_holds_in_every_state(search: Search) -> None:
     """Every promise holds in each reachable state, and from each everything can settle."""
-    model = RunModel(search.bounds)
-    try:
-        report = explore(model)
-    finally:
-        model.close()
+    report = search.run()
     assert report.complete
     assert report.holds, report.details()
