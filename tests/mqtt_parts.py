@@ -360,8 +360,8 @@ class ScriptedBroker:
                 return
             self.tries += 1
             thread = threading.Thread(target=self._serve, args=(raw,), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def _serve(self, raw: socket.socket) -> None:
         raw.settimeout(0.2)
@@ -496,8 +496,8 @@ class VersionGuard:
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _serve(self, raw: socket.socket) -> None:
         with (
