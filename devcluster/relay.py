@@ -25,6 +25,8 @@ CHUNK = 1 << 16
 HELD_CHUNKS = 256
 CONNECT_WITHIN = 5.0
 CALL_WITHIN = 15.0
+# Turns of the loop from a connection's reset until its socket is given back.
+TURNS_TO_CLOSE = 3
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -150,10 +152,16 @@ class Relay:
         await self._listen()
 
     async def _cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
         await self._reset()
+        if self._server is None:
+            return
+        # A connection that is being taken is known to the loop alone for a turn or two; a server that is closed then
+        # leaves its socket open (CPython asserts that it isn't). So it comes through first, and is reset.
+        while asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.sleep(0)
+            await self._reset()
+        self._server.close()
+        self._server = None
 
     async def _reset(self) -> None:
         for link in list(self._links):
@@ -164,30 +172,29 @@ class Relay:
 
     async def _close(self) -> None:
         await self._cut()
-        # A connection that was taken at that moment is known to the loop alone, for a turn or two: it comes through, and
-        # is reset. A loop's own task that is cancelled before its first turn would leave its socket open.
-        while asyncio.all_tasks() - {asyncio.current_task()}:
+        for _ in range(TURNS_TO_CLOSE):
             await asyncio.sleep(0)
-            await self._reset()
-        await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry(_Side(reader, writer)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, client: _Side) -> None:
-        link = _Link(client, self._flowing, lambda: self._seconds)
+        link = _Link(_Side(reader, writer), self._flowing, lambda: self._seconds)
+        task = asyncio.get_running_loop().create_task(self._carry(link))
         self._links.add(link)
-        try:
-            await self._flowing.wait()
-            backend = await self._connect()
-            if backend is not None and await link.carry(backend):
-                link.end()
-        finally:
-            # Without effect on an end that came in order.
+        self._tasks.add(task)
+
+        def over(done: asyncio.Task[None]) -> None:
+            # Here, not in the task: one that is cancelled before its first turn would end nothing. It has no effect on
+            # an end that came in order.
             link.abort()
             self._links.discard(link)
+            self._tasks.discard(done)
+
+        task.add_done_callback(over)
+
+    async def _carry(self, link: _Link) -> None:
+        await self._flowing.wait()
+        backend = await self._connect()
+        if backend is not None and await link.carry(backend):
+            link.end()
 
     async def _connect(self) -> _Side | None:
         """Connect to the next backend that takes it; None when none does."""
