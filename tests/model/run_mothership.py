@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.agent.decisions import outbox
-from mothership.decisions.states import AttemptState, RunState
+from mothership.decisions.states import AttemptState, Notice, RunState
 from protocol.messages import Inventory, RunCanceled, RunRejected, RunScheduled
 from protocol.runs import Rejection
 from tests.model.agent_part import Took, changed
@@ -188,8 +188,30 @@ class MothershipSteps(World):
         found = self.memories.value(memory)
         return self.memories.number(changed(found, sent=frozenset(), announced=None))
 
+    def _overtakes(self, state: State) -> bool:
+        """Return whether an inventory would come before a message that its cancel has followed.
+
+        Silence counts only after three cancels and an inventory. On its topic a message isn't overtaken by later ones,
+        so what they cancel has come by then.
+        """
+        canceled = {
+            each.slot
+            for each in self.mothership.summary(state.ms).attempts
+            if not each.open and each.notice is Notice.CANCELED
+        }
+        if not canceled:
+            return False
+        deciding = [each.activity.message for each in state.agents if each.activity]
+        for number in (*bits_in(state.net), *deciding):
+            message = self._messages[number]
+            if isinstance(message, RunScheduled) and self._keys[message.run, message.sequence] in canceled:
+                return True
+        return False
+
     def _deliver_to_mothership(self, state: State, number: int) -> None:
         message, bit = self._messages[number], 1 << number
+        if isinstance(message, Inventory) and self._overtakes(state):
+            return
         ways = (False, True) if isinstance(message, Inventory) else (False,)
         duplicate = self._fault(state, "dup")
         for late in ways:

@@ -120,6 +120,8 @@ class VerdictSteps(MothershipSteps):
             after = self._without_secret(state, run.secret_name, "")
             after = self._with_memory(after, who, place, changed(memory, secret_gone=run.key))
             self._add(("agent", who, "deletes the Secret of attempt", self._keys[run.key]), state, after)
+            # Everything else about this Worker comes after it, in the same look.
+            return
         faults = self._fault(state, "deaf")
         if faults is not None:
             number = self.agent.unheard(state.workers[place])
