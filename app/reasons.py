@@ -18,7 +18,9 @@ RUN_REASONS: Final = {
     Reason.DEADLINE_EXCEEDED: "The Pod was active longer than spec.pod.activeDeadlineSeconds.",
     Reason.IMAGE_PULL: "An image could not be pulled within the grace.",
     Reason.INVALID_IMAGE: "The name of an image can't be one.",
-    Reason.CONFIG_ERROR: "A container could not be made or started: a missing Secret, a volume, a command.",
+    Reason.CONFIG_ERROR: (
+        "A container could not be made or started: a missing Secret, a volume that can't be mounted, a command."
+    ),
     Reason.UNSCHEDULABLE: "No node took the Pod within the grace, or a quota is used up; the message has the scheduler's or the API server's text.",
     Reason.REFUSED: "The mothership didn't grant the start to this Pod.",
     Reason.EVICTED: "The Pod was evicted, preempted, or refused by its node.",

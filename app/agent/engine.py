@@ -38,6 +38,7 @@ from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
 from app.agent.session import Session
 from app.agent.status import StatusWriter
+from app.agent.waiting import StartWatch
 from app.agent.worker_state import Attempt, WorkerView
 from app.cluster.errors import (
     ApiError,
@@ -114,6 +115,7 @@ class Engine:
         self._mail = Mail(cluster, self._status, revisions, clock, counters)
         self._keeping = Keeping(cluster, roster, clock)
         self._refusals = Refusals(cluster, revisions, settings.graces)
+        self._start_watch = StartWatch(cluster, settings.graces)
         self._memories: dict[Key, Memory] = {}
         self._reader = LetterReader(counters)
 
@@ -215,6 +217,9 @@ class Engine:
             case.memory.problem = seen.problem
             label = f"{run.run}:{run.sequence}:{run.phase}:{seen.label}"
             held = case.memory.hold("pod", label, self._clock.monotonic())
+            if not held:
+                # The last look was at something else.
+                case.memory.next_look = 0.0
             step = progress.decide(run, seen, held, self._graces)
             following, pause = self._take(worker, run, step, case, held)
             if following is worker:
@@ -234,8 +239,8 @@ class Engine:
                 return self._look_live(worker, run, case)
             case progress.TryCreate():
                 return self._try_create(worker, run, case, held)
-            case progress.LookForSecret():
-                return self._look_for_secret(worker, run, case)
+            case progress.LookForCause():
+                return self._look_for_cause(worker, run, case, held)
             case progress.Wait():
                 return worker, step.seconds
 
@@ -279,8 +284,8 @@ class Engine:
         case.memory.next_look = self._clock.monotonic() + pause
         return worker, pause
 
-    def _look_for_secret(
-        self, worker: WorkerView, run: Attempt, case: Case
+    def _look_for_cause(
+        self, worker: WorkerView, run: Attempt, case: Case, held: float
     ) -> tuple[WorkerView, float | None]:
         left = case.memory.next_look - self._clock.monotonic()
         if left > 0:
@@ -292,8 +297,13 @@ class Engine:
             return self._finish(
                 worker, case, Outcome(Result.FAILED, Reason.CONFIG_ERROR, text), run.pod_uid
             ), None
-        case.memory.next_look = self._clock.monotonic() + progress.START_LOOK
-        return worker, progress.START_LOOK
+        pod = progress.pod_of(run, self._status.pods(worker))
+        problem = self._start_watch.problem(pod) if pod is not None else None
+        if problem is not None and held >= problem.grace:
+            return self._finish(worker, case, problem.outcome, run.pod_uid), None
+        pause = self._start_watch.pause(held, problem)
+        case.memory.next_look = self._clock.monotonic() + pause
+        return worker, pause
 
     def _finish(self, worker: WorkerView, case: Case, outcome: Outcome, pod_uid: str | None) -> WorkerView:
         """Store the verdict, together with the Pods that are kept from now on."""

@@ -65,7 +65,9 @@ class Api(Protocol):
     def get(self, resource: Resource, namespace: str | None, name: str) -> KubernetesObject:
         """Return the object as it is now."""
 
-    def list(self, resource: Resource, namespace: str | None, label_selector: str = "") -> Any:  # noqa: ANN401
+    def list(
+        self, resource: Resource, namespace: str | None, label_selector: str = "", field_selector: str = ""
+    ) -> Any:  # noqa: ANN401
         """Return a listing with `items`."""
 
     def create(

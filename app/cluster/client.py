@@ -73,19 +73,23 @@ class KubernetesApi:
         """Return the object as it is now, past any cache of ours."""
         return _parse(self._transport.call("GET", resource.path(namespace, name)))
 
-    def list(self, resource: Resource, namespace: str | None, label_selector: str = "") -> Listing:
+    def list(
+        self, resource: Resource, namespace: str | None, label_selector: str = "", field_selector: str = ""
+    ) -> Listing:
         """Return all objects of the collection; namespace None means all namespaces."""
         for _ in range(LIST_ATTEMPTS - 1):
             with contextlib.suppress(Gone):
-                return self._list_once(resource, namespace, label_selector)
-        return self._list_once(resource, namespace, label_selector)
+                return self._list_once(resource, namespace, label_selector, field_selector)
+        return self._list_once(resource, namespace, label_selector, field_selector)
 
-    def pages(self, resource: Resource, namespace: str | None, label_selector: str = "") -> Iterator[Listing]:
+    def pages(
+        self, resource: Resource, namespace: str | None, label_selector: str = "", field_selector: str = ""
+    ) -> Iterator[Listing]:
         """Yield the collection page by page, all at one resourceVersion.
 
         Raises Gone when the server forgot that version before the last page: the caller starts again.
         """
-        query = {"limit": str(PAGE_SIZE), **_selecting(label_selector)}
+        query = {"limit": str(PAGE_SIZE), **_selecting(label_selector, field_selector)}
         while True:
             page = _listing(_parse(self._transport.call("GET", resource.path(namespace), query)))
             yield page
@@ -163,17 +167,20 @@ class KubernetesApi:
         """Close the idle connections."""
         self._transport.close()
 
-    def _list_once(self, resource: Resource, namespace: str | None, label_selector: str) -> Listing:
+    def _list_once(
+        self, resource: Resource, namespace: str | None, label_selector: str, field_selector: str
+    ) -> Listing:
         items: builtins.list[KubernetesObject] = []
         version = ""
-        for page in self.pages(resource, namespace, label_selector):
+        for page in self.pages(resource, namespace, label_selector, field_selector):
             items += page.items
             version = page.resource_version
         return Listing(items, version)
 
 
-def _selecting(label_selector: str) -> dict[str, str]:
-    return {"labelSelector": label_selector} if label_selector else {}
+def _selecting(label_selector: str, field_selector: str = "") -> dict[str, str]:
+    query = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: value for name, value in query.items() if value}
 
 
 def _listing(document: KubernetesObject) -> Listing:

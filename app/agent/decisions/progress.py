@@ -15,9 +15,6 @@ from app.agent.pod_state import Container, PodView
 from app.agent.worker_state import Attempt
 from protocol.runs import Outcome, Phase
 
-START_LOOK = 30.0
-"""Seconds that a Pod may wait for its first container before the agent looks whether its Secret is there."""
-
 
 class Kind(StrEnum):
     """What is to be seen of an attempt's Pod."""
@@ -81,11 +78,11 @@ class TryCreate:
 
 
 @dataclass(frozen=True, slots=True)
-class LookForSecret:
-    """Ask the API server for the run's Secret: without it the Pod never starts."""
+class LookForCause:
+    """Ask the API server what the Pod waits for: without the run's Secret or a volume it never starts."""
 
 
-Step = Wait | Advance | Finish | LookLive | TryCreate | LookForSecret
+Step = Wait | Advance | Finish | LookLive | TryCreate | LookForCause
 
 
 def pod_of(attempt: Attempt, pods: Iterable[PodView]) -> PodView | None:
@@ -187,5 +184,6 @@ def _watch(seen: Situation, pod: PodView, held: float, graces: Graces) -> Step:
     if patience is not None:
         return Wait(patience - held)
     if seen.kind is Kind.PENDING and not pod.started:
-        return LookForSecret() if held >= START_LOOK else Wait(START_LOOK - held)
+        left = graces.container_config - held
+        return LookForCause() if left <= 0 else Wait(left)
     return Wait()

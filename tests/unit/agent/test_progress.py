@@ -118,9 +118,11 @@ def test_a_deleted_pod_that_runs_is_lost_only_after_five_minutes() -> None:
     assert (found.outcome.result, found.outcome.reason) == (Result.LOST, Reason.NODE_LOST)
 
 
-def test_a_pod_that_does_not_begin_makes_the_agent_look_for_its_secret() -> None:
-    """Without the Secret the Pod would wait until its deadline."""
-    assert step("Starting", a.pod(), held=30.0) == progress.LookForSecret()
+def test_a_pod_that_does_not_begin_makes_the_agent_look_for_the_cause() -> None:
+    """Without its Secret or a volume the Pod would wait until its deadline; containers say nothing of either."""
+    grace = DEFAULTS.container_config
+    assert step("Starting", a.pod(), held=grace - 1.0) == progress.Wait(1.0)
+    assert step("Starting", a.pod(), held=grace) == progress.LookForCause()
 
 
 def test_nothing_happens_after_the_verdict() -> None:

@@ -63,9 +63,11 @@ class FakeApi:
         with self.lock:
             return copy.deepcopy(self._find(resource, namespace, name))
 
-    def list(self, resource: Resource, namespace: str | None, label_selector: str = "") -> SimpleNamespace:
-        """Return all objects of the namespace; equality selectors only."""
-        self._call("list", resource, label_selector)
+    def list(
+        self, resource: Resource, namespace: str | None, label_selector: str = "", field_selector: str = ""
+    ) -> SimpleNamespace:
+        """Return all objects of the namespace; equality selectors only, of fields `involvedObject.uid` alone."""
+        self._call("list", resource, label_selector or field_selector)
         key, _, value = label_selector.partition("=")
         with self.lock:
             items = [
@@ -73,6 +75,10 @@ class FakeApi:
                 for (plural, space, _), found in self.objects.items()
                 if plural == resource.plural and namespace in (None, space)
             ]
+        if field_selector:
+            field, _, uid = field_selector.partition("=")
+            assert field == "involvedObject.uid"
+            return SimpleNamespace(items=[each for each in items if each["involvedObject"]["uid"] == uid])
         labelled = [each for each in items if key in (each["metadata"].get("labels") or {})]
         return SimpleNamespace(
             items=[each for each in labelled if not value or each["metadata"]["labels"][key] == value]

@@ -60,6 +60,13 @@ def test_a_list_takes_every_page_and_names_the_kind(fake_api: FakeApi, api: Kube
     assert fake_api.count("GET", "labelSelector=a%3Db") == 3
 
 
+def test_a_list_may_select_by_a_field(fake_api: FakeApi, api: KubernetesApi) -> None:
+    """The Events of one Pod, and nothing else."""
+    api.list(PODS, "default", field_selector="involvedObject.uid=u-1")
+    assert "fieldSelector=involvedObject.uid%3Du-1" in fake_api.requests[-1][1]
+    assert "labelSelector" not in fake_api.requests[-1][1]
+
+
 def test_a_list_starts_again_when_its_version_is_forgotten(fake_api: FakeApi, api: KubernetesApi) -> None:
     """410 between two pages is no error of the caller."""
     fake_api.put("w")

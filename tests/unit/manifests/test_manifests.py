@@ -222,7 +222,7 @@ def test_the_operator_may_do_only_what_it_does() -> None:
         "pods": {"get", "list", "watch", "patch", "create"},
         "secrets": {"get", "create", "delete"},
         "controllerrevisions": {"create", "get", "list", "delete"},
-        "events": {"create", "patch"},
+        "events": {"create", "patch", "get", "list"},
     }
 
 
