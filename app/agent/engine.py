@@ -271,18 +271,24 @@ class Engine:
         if left > 0 and held > self._graces.run_pod * 1.5:
             return worker, left
         denial = self._refusals.judge(worker, run, held)
-        if denial is None and worker.deleting and held >= DELETED_WAIT:
+        self._tell_refusal(worker, run, case, denial)
+        outcome = denial.outcome if denial is not None else None
+        if outcome is None and worker.deleting and held >= DELETED_WAIT:
             # With the garbage collector's finalizer on it, Metacontroller makes no Pod for this Worker any more.
             text = "the worker was deleted before the run's Pod was made"
-            denial = Denial(Outcome(Result.FAILED, Reason.POD_DELETED, text))
-        if denial is not None:
-            outcome = _redacted(denial.outcome)
-            if denial.by_api:
-                self._event(worker, worker_events.pod_refused(outcome))
+            outcome = Outcome(Result.FAILED, Reason.POD_DELETED, text)
+        if outcome is not None:
             return self._finish(worker, case, outcome, None), None
         pause = min(max(held, self._graces.run_pod, LOOK_AGAIN), MOST_LOOK_PAUSE)
         case.memory.next_look = self._clock.monotonic() + pause
         return worker, pause
+
+    def _tell_refusal(self, worker: WorkerView, run: Attempt, case: Case, denial: Denial | None) -> None:
+        """Tell of a refusal when it is first heard of, not once it has become a verdict, and of each text once."""
+        said = redact_text(denial.said) if denial is not None else ""
+        if said and case.memory.told_refusal != (run.key, said):
+            case.memory.told_refusal = run.key, said
+            self._event(worker, worker_events.pod_refused(said))
 
     def _look_for_cause(
         self, worker: WorkerView, run: Attempt, case: Case, held: float

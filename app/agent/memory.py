@@ -13,7 +13,8 @@ class Memory:
     `connection` is the connection that `sent` holds for; `secret_gone` the attempt whose Secret was deleted;
     `made_secret` name and UID of the Secret of a claim that isn't recorded yet; `next_look` when the API server is
     asked again about a Pod that doesn't come or doesn't start; `announced_drain` is None when it must be said again;
-    `problem` is what kept its Pod from starting when it was last looked at.
+    `problem` is what kept its Pod from starting when it was last looked at; `told_refusal` the attempt and the text of
+    the refusal that was told last.
     """
 
     uid: str
@@ -25,6 +26,7 @@ class Memory:
     unregistered: bool = False
     next_look: float = 0.0
     problem: Problem | None = None
+    told_refusal: tuple[tuple[str, int], str] | None = None
     _held: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def hold(self, what: str, label: str, now: float) -> float:

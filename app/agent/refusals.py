@@ -38,10 +38,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why a run's Pod will not come; `by_api` says whether the API server itself refuses it."""
+    """Why a run's Pod doesn't come: the verdict (None: it still may come), and what the API server says to it."""
 
-    outcome: Outcome
-    by_api: bool = False
+    outcome: Outcome | None
+    said: str = ""
 
 
 class Refusals:
@@ -51,7 +51,7 @@ class Refusals:
         self._cluster, self._revisions, self._graces = cluster, revisions, graces
 
     def judge(self, worker: WorkerView, run: Attempt, waited: float) -> Denial | None:
-        """Return the verdict when the Pod can't come, None when it still may."""
+        """Return why the Pod doesn't come, None when nobody refuses it."""
         revision = self._revisions.get(worker.namespace, run.settings)
         if revision is None:
             text = f"the settings revision {run.settings} of this run is gone: its Pod can't be built"
@@ -65,8 +65,7 @@ class Refusals:
             )
         except PodSettingsError as error:
             return Denial(Outcome(Result.FAILED, Reason.CONFIG_ERROR, f"spec.pod of the pool: {error}"))
-        outcome = None if body is None else self._try(worker, run, body, waited)
-        return None if outcome is None else Denial(outcome, by_api=True)
+        return None if body is None else self._try(worker, run, body, waited)
 
     def _has_secret(self, worker: WorkerView, run: Attempt) -> bool:
         try:
@@ -75,9 +74,7 @@ class Refusals:
             return False
         return bool(found["metadata"]["uid"] == run.secret_uid)
 
-    def _try(
-        self, worker: WorkerView, run: Attempt, body: dict[str, object], waited: float
-    ) -> Outcome | None:
+    def _try(self, worker: WorkerView, run: Attempt, body: dict[str, object], waited: float) -> Denial | None:
         metadata = cast("dict[str, object]", body["metadata"])
         # Some clusters let only those set an owner who may delete it; that says nothing of the Pod.
         alone = {key: value for key, value in metadata.items() if key != "ownerReferences"}
@@ -88,15 +85,19 @@ class Refusals:
         except AlreadyExists as error:
             if self._is_ours(worker, run):
                 return None
-            return refusal.judge(Refusal.NAME_TAKEN, error.message, waited, self._graces)
+            return self._denial(Refusal.NAME_TAKEN, error.message, waited)
         except ApiError as error:
             kind = _KINDS.get(type(error), Refusal.OTHER)
             if error.status == 0:
                 # No answer at all says nothing of the Pod.
                 return None
             _log.warning("run_pod_refused", run=run.run, sequence=run.sequence, error=error.message)
-            return refusal.judge(kind, error.message, waited, self._graces)
+            return self._denial(kind, error.message, waited)
         return None
+
+    def _denial(self, kind: Refusal, text: str, waited: float) -> Denial:
+        said = "" if refusal.is_about_the_agent(kind, text) else refusal.in_words(text)
+        return Denial(refusal.judge(kind, text, waited, self._graces), said)
 
     def _is_ours(self, worker: WorkerView, run: Attempt) -> bool:
         try:

@@ -36,7 +36,12 @@ def judge(kind: Refusal, text: str, waited: float, graces: Graces = DEFAULTS) ->
     reason, patience = _meaning(kind, text, graces)
     if reason is None or waited < patience:
         return None
-    return Outcome(Result.FAILED, reason, shorten(f"the run's Pod was refused: {text}"))
+    return Outcome(Result.FAILED, reason, in_words(text))
+
+
+def in_words(text: str) -> str:
+    """Return what is told of a refusal: the API server's own text."""
+    return shorten(f"the run's Pod was refused: {text}")
 
 
 def is_about_the_agent(kind: Refusal, text: str) -> bool:

@@ -43,9 +43,9 @@ def run_released(run: Attempt) -> EventText:
     return _event(words.RUN_RELEASED_EVENT, f"Run {run.run} released: the mothership has stored its result")
 
 
-def pod_refused(outcome: Outcome) -> EventText:
-    """Return the Event about a run Pod that the API server doesn't admit."""
-    return _event(words.POD_REFUSED_EVENT, outcome.message)
+def pod_refused(said: str) -> EventText:
+    """Return the Event about a run Pod that the API server doesn't admit; `said` has the server's text."""
+    return _event(words.POD_REFUSED_EVENT, said)
 
 
 def drain_changed(worker: WorkerView, *, drained: bool) -> EventText:

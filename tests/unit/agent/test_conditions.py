@@ -223,7 +223,7 @@ def test_every_event_about_a_worker_is_of_the_table() -> None:
     events = [
         worker_events.run_started(busy.run, "node-1"),
         worker_events.run_released(busy.run),
-        worker_events.pod_refused(OOM),
+        worker_events.pod_refused(OOM.message),
         worker_events.drain_changed(busy, drained=True),
         worker_events.drain_changed(a.worker(), drained=True),
         worker_events.drain_changed(busy, drained=False),

@@ -177,6 +177,41 @@ def test_a_refused_pod_is_two_events_and_one_verdict(world: World, material: Mat
     assert told(world)["LastRunSucceeded"]["reason"] == "PolicyDenied"
 
 
+def test_a_refusal_that_may_pass_is_told_at_once_and_each_text_once(world: World, material: Material) -> None:
+    """A quota is waited for, for minutes: whoever asks why there is no Pod has the answer from the first refusal on."""
+    world.up(a.worker_object())
+    claim(world, material)
+    used = [1]
+
+    def refuse(verb: str, _plural: str, _name: str) -> None:
+        if verb == "dry-run":
+            raise Forbidden(f"exceeded quota: runs, requested: pods=1, used: pods={used[0]}", status=403)
+
+    world.api.fail = refuse
+    world.pass_time(60)
+    assert world.status()["run"]["phase"] == "Scheduled"
+    (said,) = texts(world, "RunPodRefused")
+    assert said == "the run's Pod was refused: exceeded quota: runs, requested: pods=1, used: pods=1"
+    used[0] = 2
+    world.pass_time(300)
+    assert world.status()["run"]["outcome"]["reason"] == "Unschedulable"
+    assert texts(world, "RunPodRefused") == [said, world.status()["run"]["outcome"]["message"]]
+
+
+def test_what_the_agent_itself_may_not_do_is_no_refusal_of_the_pod(world: World, material: Material) -> None:
+    """That is for the operator's log."""
+    world.up(a.worker_object())
+    claim(world, material)
+
+    def refuse(verb: str, _plural: str, _name: str) -> None:
+        if verb == "dry-run":
+            raise Forbidden('User "x" cannot create resource "pods"', status=403)
+
+    world.api.fail = refuse
+    world.pass_time(60)
+    assert not texts(world, "RunPodRefused")
+
+
 def test_a_refusal_is_told_without_what_looks_like_a_secret(world: World, material: Material) -> None:
     """A webhook's text may hold anything."""
     world.up(a.worker_object())
