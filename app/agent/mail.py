@@ -32,7 +32,7 @@ from protocol.messages import (
     Unregister,
     Unregistered,
 )
-from protocol.runs import Outcome, Rejection
+from protocol.runs import Outcome, Rejection, Result
 from protocol.sealing import SealError
 
 REJECTION_LIMIT = 4096
@@ -165,9 +165,13 @@ class Mail:
     def _reject(
         self, worker: WorkerView, message: RunScheduled, decision: claim.Reject, setting: Setting
     ) -> WorkerView:
+        # The same words for the mothership, the condition and the Event.
+        decision = replace(decision, message=redact_text(decision.message))
         if decision.record:
-            worker = self._status.write(worker, patches.answered(worker, message.assignment))
-            text = f"Refused run {message.run}: {decision.reason.value}: {decision.message}"
+            verdict_on = _verdict_on(message, decision)
+            worker = self._status.write(worker, patches.answered(worker, message.assignment), verdict_on)
+            reason = decision.verdict or decision.reason
+            text = f"Refused run {message.run}: {reason.value}: {decision.message}"
             self._event(worker, words.EVENT_WARNING, words.RUN_REJECTED_EVENT, text)
         if worker.run is None or worker.run.key != (message.run, message.sequence):
             # By name, not by memory: a try before a restart may have left it.
@@ -244,6 +248,13 @@ class Mail:
 
     def _event(self, worker: WorkerView, kind: str, reason: str, text: str) -> None:
         self._cluster.events.emit(worker.reference, kind, reason, text)
+
+
+def _verdict_on(message: RunScheduled, decision: claim.Reject) -> tuple[str, Outcome] | None:
+    """Return the run that a rejection ends and how it ends, None when another worker may take it."""
+    if decision.verdict is None:
+        return None
+    return message.run, Outcome(Result.FAILED, decision.verdict, decision.message)
 
 
 def reject(session: Session, worker_ulid: str, message: RunScheduled, decision: claim.Reject) -> None:

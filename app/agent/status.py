@@ -9,6 +9,7 @@ from app.agent.runtime import Clock, Cluster, Key
 from app.agent.worker_state import WorkerView, parse_worker
 from app.cluster.errors import NotFound
 from app.cluster.resources import WORKERS
+from protocol.runs import Outcome
 
 
 class StatusWriter:
@@ -30,9 +31,14 @@ class StatusWriter:
             return None
         return self._take_in(found)
 
-    def write(self, worker: WorkerView, patch: dict[str, Any]) -> WorkerView:
-        """Patch the status, conditions included; raise Conflict when the Worker isn't what it was decided on."""
-        patch = with_conditions(worker, patch, self._clock.timestamp())
+    def write(
+        self, worker: WorkerView, patch: dict[str, Any], rejected: tuple[str, Outcome] | None = None
+    ) -> WorkerView:
+        """Patch the status, conditions included; raise Conflict when the Worker isn't what it was decided on.
+
+        `rejected` is a run that ends without having been the Worker's, and how it ends.
+        """
+        patch = with_conditions(worker, patch, self._clock.timestamp(), rejected)
         patched = self._cluster.api.merge_patch(WORKERS, worker.namespace, worker.name, patch, "status")
         return self._take_in(patched)
 

@@ -39,6 +39,15 @@ class Reject:
     record: bool = True
     outcome_reason: Reason | None = None
 
+    @property
+    def verdict(self) -> Reason | None:
+        """What the mothership fails the run with, None when it gives the run to another worker."""
+        if self.reason is Rejection.IMAGE_NOT_ALLOWED:
+            return Reason.IMAGE_NOT_ALLOWED
+        if self.reason is Rejection.INVALID:
+            return self.outcome_reason or Reason.CONFIG_ERROR
+        return None
+
 
 Decision = Claim | AnswerAgain | Reject
 

@@ -34,15 +34,17 @@ class Condition:
     message: str
 
 
-def with_conditions(worker: WorkerView, patch: Json, now: str) -> Json:
+def with_conditions(
+    worker: WorkerView, patch: Json, now: str, rejected: tuple[str, Outcome] | None = None
+) -> Json:
     """Return a status patch with the conditions that hold once it is applied; `now` is RFC 3339.
 
-    The patch comes back as it is when they hold already, or when the Worker's run is one this version can't read.
+    `rejected` is a run that ends without having been the Worker's, and how it ends. The patch comes back as it is when they hold already, or when the Worker's run is one this version can't read.
     """
     if not worker.understood:
         return patch
     status = patch.get("status") or {}
-    holding = _holding(worker, status)
+    holding = _holding(worker, status, rejected)
     conditions = _merged(worker.conditions, holding, now)
     if conditions == list(worker.conditions):
         return patch
@@ -62,8 +64,9 @@ def ready_is_stale(worker: WorkerView) -> bool:
     return told.get("status") != _ready(worker, {}).status
 
 
-def _holding(worker: WorkerView, status: Json) -> list[Condition]:
-    ready, last_run = _ready(worker, status), _last_run(worker, status)
+def _holding(worker: WorkerView, status: Json, rejected: tuple[str, Outcome] | None) -> list[Condition]:
+    ready = _ready(worker, status)
+    last_run = _of_verdict(*rejected) if rejected is not None else _last_run(worker, status)
     return [ready] if last_run is None else [ready, last_run]
 
 
@@ -90,13 +93,16 @@ def _last_run(worker: WorkerView, status: Json) -> Condition | None:
     outcome = (status.get("run") or {}).get("outcome")
     if outcome is None or worker.run is None:
         return None
-    verdict = Outcome.from_json(outcome)
+    return _of_verdict(worker.run.run, Outcome.from_json(outcome))
+
+
+def _of_verdict(run: str, verdict: Outcome) -> Condition:
     good = verdict.result is Result.SUCCEEDED
     return Condition(
         words.LAST_RUN_CONDITION,
         words.CONDITION_TRUE if good else words.CONDITION_FALSE,
         verdict.reason.value,
-        report(worker.run.run, verdict),
+        report(run, verdict),
     )
 
 

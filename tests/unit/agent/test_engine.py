@@ -144,6 +144,9 @@ def test_a_conflict_is_read_live_and_decided_again(world: World, material: Mater
     assert "run" not in world.status()
     rejected = [each for each in link.take() if isinstance(each, RunRejected)]
     assert [each.reason for each in rejected] == [Rejection.DRAINING]
+    # Another worker takes the run: it has no end yet.
+    assert "LastRunSucceeded" not in str(world.status())
+    assert ": draining: " in world.events[-1][3]
     assert world.secrets() == []
     assert world.counters.snapshot()["conflicts"] == 1
 
@@ -191,6 +194,11 @@ def test_a_payload_that_cannot_be_opened_is_invalid(world: World) -> None:
     assert answer.reason is Rejection.INVALID
     assert world.status()["assignment"] == 5
     assert world.secrets() == []
+    told = {each["type"]: each for each in world.status()["conditions"]}["LastRunSucceeded"]
+    assert (told["reason"], told["message"]) == (
+        "ConfigError",
+        f"Run {a.RUN} failed: ConfigError: {answer.message}",
+    )
 
 
 def test_a_secret_that_a_quota_refuses_makes_the_run_wait_and_says_so(

@@ -47,7 +47,7 @@ def test_an_image_that_the_run_names_is_recorded_as_it_is(world: World, material
 def test_an_image_that_cannot_be_is_told_to_both_sides_and_makes_nothing(
     world: World, material: Material, image: str, reason: Rejection, text: str
 ) -> None:
-    """run_rejected and the Event carry the same words; no Secret, no claim, and a repeat is no second Event."""
+    """run_rejected, Event and condition carry the same words; no Secret, no claim, and a repeat is no second Event."""
     link = world.up(a.worker_object(), allowedRunnerImageHosts=["docker.io"])
     schedule(world, material, runner_image=image)
     (rejected,) = link.take()
@@ -55,10 +55,15 @@ def test_an_image_that_cannot_be_is_told_to_both_sides_and_makes_nothing(
     assert rejected.outcome_reason is (Reason.INVALID_IMAGE if reason is Rejection.INVALID else None)
     assert rejected.reason is reason
     assert text in rejected.message
+    verdict = Reason.INVALID_IMAGE if reason is Rejection.INVALID else Reason.IMAGE_NOT_ALLOWED
     told = [event for event in world.events if event[2] == "RunRejected"]
     assert told == [
-        ("Worker", "Warning", "RunRejected", f"Refused run {a.RUN}: {reason.value}: {rejected.message}")
+        ("Worker", "Warning", "RunRejected", f"Refused run {a.RUN}: {verdict.value}: {rejected.message}")
     ]
+    (condition,) = [each for each in world.status()["conditions"] if each["type"] == "LastRunSucceeded"]
+    assert (condition["status"], condition["reason"]) == ("False", verdict.value)
+    assert condition["message"] == f"Run {a.RUN} failed: {verdict.value}: {rejected.message}"
+    assert world.api.count("patch", "workers") == 1
     assert "run" not in world.status()
     assert world.secrets() == []
     assert world.status()["assignment"] == 5
