@@ -11,9 +11,13 @@ from enum import StrEnum
 from app import vocabulary as words
 from app.agent.decisions import starting, verdict
 from app.agent.decisions.graces import DEFAULTS, Graces
-from app.agent.pod_state import Container, PodView
+from app.agent.pod_state import Container, ContainerView, PodView
 from app.agent.worker_state import Attempt
 from protocol.runs import Outcome, Phase
+
+OOM_REPORT = 5.0
+"""Seconds that launcher-grpc gets to deliver the log's end when the kubelet says that the worker container ran out of
+memory: nothing that it could report would change the verdict."""
 
 
 class Kind(StrEnum):
@@ -23,6 +27,7 @@ class Kind(StrEnum):
     PENDING = "Pending"
     STUCK = "Stuck"
     RUNNING = "Running"
+    SERVER_ENDED = "ServerEnded"
     WORKER_ENDED = "WorkerEnded"
     CAUSE_AWAITED = "CauseAwaited"
     ENDED = "Ended"
@@ -110,10 +115,14 @@ def situation(
         return Situation(Kind.WORKER_ENDED, pod)
     if pod.deleting:
         return Situation(Kind.DELETED, pod)
-    if worker is not None and worker.state is Container.RUNNING:
-        return Situation(Kind.RUNNING, pod)
+    # Also while the worker container runs: without launcher-grpc nobody renews the lease, and the run has no future.
     problem = starting.with_the_cause(starting.problem(pod, graces), before)
-    return Situation(Kind.STUCK, pod, problem) if problem else Situation(Kind.PENDING, pod)
+    if problem:
+        return Situation(Kind.STUCK, pod, problem)
+    grpc = pod.container(words.GRPC_CONTAINER)
+    if grpc is not None and grpc.ended:
+        return Situation(Kind.SERVER_ENDED, pod)
+    return Situation(Kind.RUNNING if _runs(worker) else Kind.PENDING, pod)
 
 
 def decide(attempt: Attempt, seen: Situation, held: float, graces: Graces = DEFAULTS) -> Step:
@@ -129,6 +138,10 @@ def decide(attempt: Attempt, seen: Situation, held: float, graces: Graces = DEFA
     if phase is not attempt.phase or attempt.pod_uid is None:
         return Advance(phase, seen.pod.uid)
     return _watch(seen, seen.pod, held, graces)
+
+
+def _runs(worker: ContainerView | None) -> bool:
+    return worker is not None and worker.state is Container.RUNNING
 
 
 def _ended(pod: PodView) -> bool:
@@ -154,6 +167,8 @@ def _finish(seen: Situation, pod: PodView, held: float, graces: Graces) -> Finis
         return Finish(seen.problem.outcome, pod.uid)
     if seen.kind is Kind.DELETED:
         return Finish(verdict.node_lost(pod) if pod.started else verdict.deleted(pod), pod.uid)
+    if seen.kind is Kind.SERVER_ENDED:
+        return Finish(verdict.server_ended(pod), pod.uid)
     return Finish(verdict.judge(pod), pod.uid)
 
 
@@ -162,8 +177,10 @@ def _patience(seen: Situation, pod: PodView, graces: Graces) -> float | None:
     if seen.kind is Kind.ENDED:
         return 0.0
     if seen.kind is Kind.WORKER_ENDED:
-        return graces.launcher_report
-    if seen.kind is Kind.CAUSE_AWAITED:
+        return OOM_REPORT if verdict.worker_out_of_memory(pod) else graces.launcher_report
+    if seen.kind is Kind.SERVER_ENDED and not verdict.server_was_stopped(pod):
+        return graces.container_config
+    if seen.kind in (Kind.CAUSE_AWAITED, Kind.SERVER_ENDED):
         # The kubelet names the cause when the last container has ended, a user's sidecar among them.
         return graces.launcher_report + pod.termination_grace
     if seen.kind is Kind.DELETED:
@@ -174,7 +191,8 @@ def _patience(seen: Situation, pod: PodView, graces: Graces) -> float | None:
 def _phase(attempt: Attempt, seen: Situation) -> Phase:
     worker = seen.pod.container(words.WORKER_CONTAINER) if seen.pod else None
     ran = seen.kind is Kind.CAUSE_AWAITED and worker is not None and worker.ended
-    if ran or seen.kind in (Kind.RUNNING, Kind.WORKER_ENDED) or attempt.phase is Phase.RUNNING:
+    runs = seen.kind is not Kind.DELETED and _runs(worker)
+    if runs or ran or seen.kind is Kind.WORKER_ENDED or attempt.phase is Phase.RUNNING:
         return Phase.RUNNING
     return Phase.STARTING
 

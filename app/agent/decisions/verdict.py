@@ -60,6 +60,7 @@ _DISRUPTIONS: Final = {
 }
 _START_FAILURES: Final = frozenset({"StartError", "ContainerCannotRun"})
 _STATUS_LOST: Final = frozenset({"ContainerStatusUnknown", "Unknown"})
+_OUT_OF_MEMORY: Final = "OOMKilled"
 _KILLED, _TERMINATED, _NOT_EXECUTABLE = 137, 143, 126
 _SECTIONS: Final = {
     words.INIT_CONTAINER: "initContainer",
@@ -92,7 +93,7 @@ def awaits_cause(pod: PodView) -> bool:
 
 
 def _was_killed(container: ContainerView, report: Outcome | None) -> bool:
-    if container.exit_code == 0 or container.reason == "OOMKilled":
+    if container.exit_code == 0 or container.reason == _OUT_OF_MEMORY:
         return False
     if report is not None:
         return report.reason is Reason.POD_DELETED
@@ -113,6 +114,36 @@ def node_lost(pod: PodView) -> Outcome:
     found = _disruption(pod)
     text = sentence(text, found[1] if found else "")
     return Outcome(Result.LOST, Reason.NODE_LOST, shorten(text), pod.exit_codes)
+
+
+def server_ended(pod: PodView) -> Outcome:
+    """Return the outcome of an attempt whose launcher-grpc ended, although the worker container didn't.
+
+    Without a report or a hard fact it is `lost`: the executor stops by itself once its lease is over, which is for the
+    mothership to wait for.
+    """
+    grpc = pod.container(words.GRPC_CONTAINER)
+    report, fact = report_of(grpc), _hard_fact(pod)
+    if fact is not None:
+        return fact
+    if report is not None:
+        return _with(pod, report)
+    if grpc is not None and grpc.reason in _START_FAILURES:
+        return _not_startable(pod, grpc)
+    text = sentence("nobody renews the run's lease any more", _end_of(grpc))
+    return Outcome(Result.LOST, Reason.LEASE_LOST, shorten(text), pod.exit_codes)
+
+
+def server_was_stopped(pod: PodView) -> bool:
+    """Return whether launcher-grpc was told to end: then its kubelet ends the Pod, and says why when all has ended."""
+    grpc = pod.container(words.GRPC_CONTAINER)
+    return grpc is not None and grpc.ended and _was_killed(grpc, report_of(grpc))
+
+
+def worker_out_of_memory(pod: PodView) -> bool:
+    """Return whether the kubelet says that the worker container was killed for want of memory."""
+    worker = pod.container(words.WORKER_CONTAINER)
+    return worker is not None and worker.ended and worker.reason == _OUT_OF_MEMORY
 
 
 def vanished(pod_uid: str | None) -> Outcome:
@@ -164,7 +195,7 @@ def _bad_report(*containers: ContainerView | None) -> Outcome | None:
 
 def _hard_fact(pod: PodView) -> Outcome | None:
     for each in _ours(pod):
-        if each.ended and each.exit_code != 0 and each.reason == "OOMKilled":
+        if each.ended and each.exit_code != 0 and each.reason == _OUT_OF_MEMORY:
             return _failed(pod, Reason.OOM_KILLED, _out_of_memory(pod.spec(each.name)))
     if pod.reason == "DeadlineExceeded":
         return _failed(pod, Reason.DEADLINE_EXCEEDED, _past_deadline(pod))
@@ -306,8 +337,15 @@ def _silence_of(pod: PodView, grpc: ContainerView | None) -> str:
     if grpc is None or report_of(grpc) is not None:
         return ""
     if grpc.ended and grpc.exit_code != 0:
-        return sentence(f"{grpc.name} ended with exit code {grpc.exit_code}", last_words(grpc.message))
+        return _end_of(grpc)
     return starting.trouble_of(pod, grpc)
+
+
+def _end_of(container: ContainerView | None) -> str:
+    if container is None:
+        return ""
+    text = f"{container.name} ended with exit code {container.exit_code}"
+    return sentence(text, last_words(container.message))
 
 
 def _with_code(text: str, code: int) -> str:

@@ -61,6 +61,73 @@ def test_launcher_grpc_gets_a_grace_to_report() -> None:
     assert isinstance(step("Running", ENDED_ALONE, held=DEFAULTS.launcher_report), progress.Finish)
 
 
+def test_a_worker_container_out_of_memory_is_not_waited_for_longer_than_the_log_takes() -> None:
+    """The kubelet's word is the verdict; launcher-grpc's could not change it."""
+    killed = a.ended("worker", 137, "OOMKilled")
+    pod = a.pod(a.running("launcher-grpc"), killed, init=a.ended("init"), phase="Running")
+    assert step("Running", pod, held=progress.OOM_REPORT - 1) == progress.Wait(1.0)
+    found = step("Running", pod, held=progress.OOM_REPORT)
+    assert isinstance(found, progress.Finish)
+    assert found.outcome.reason is Reason.OOM_KILLED
+    both = a.pod(a.ended("launcher-grpc"), killed, init=a.ended("init"), phase="Running")
+    assert isinstance(step("Running", both), progress.Finish)
+
+
+def beside_the_worker(grpc: a.Json) -> PodView:
+    """Return a Pod whose worker container runs."""
+    return a.pod(grpc, a.running("worker"), init=a.ended("init"), phase="Running")
+
+
+@pytest.mark.parametrize(
+    ("grpc", "reason", "text"),
+    [
+        (a.waiting("launcher-grpc", "ImagePullBackOff", "no such"), "ImagePull", "container launcher-grpc"),
+        (
+            a.waiting("launcher-grpc", "InvalidImageName", "no such"),
+            "InvalidImage",
+            "container launcher-grpc",
+        ),
+        (a.waiting("launcher-grpc", "CreateContainerConfigError", "no x"), "ConfigError", "no x"),
+        (a.waiting("launcher-grpc", "CreateContainerError", "no x"), "ConfigError", "no x"),
+        (a.ended("launcher-grpc", 128, "StartError", "no x"), "ConfigError", "could not be started: no x"),
+        (a.ended("launcher-grpc", 137, "OOMKilled"), "OOMKilled", "container launcher-grpc"),
+        (a.ended("launcher-grpc", 1, message="Traceback"), "LeaseLost", "exit code 1: Traceback"),
+        (
+            a.ended("launcher-grpc", 19, message='{"result":"lost","reason":"LeaseLost","message":"closed"}'),
+            "LeaseLost",
+            "closed",
+        ),
+    ],
+)
+def test_a_launcher_grpc_that_does_not_work_ends_the_run_although_its_worker_container_runs(
+    grpc: a.Json, reason: str, text: str
+) -> None:
+    """Without it the executor only waits, or works until its lease is over: two minutes, and then for another reason."""
+    pod = beside_the_worker(grpc)
+    assert step("Starting", pod) in (progress.Advance(Phase.RUNNING, a.POD_UID), step("Running", pod))
+    if reason != "InvalidImage":
+        assert step("Running", pod, held=29.0) == progress.Wait(1.0)
+    found = step("Running", pod, held=30.0)
+    assert isinstance(found, progress.Finish)
+    assert found.outcome.reason is Reason(reason)
+    assert text in found.outcome.message
+
+
+def test_a_launcher_grpc_that_was_told_to_end_waits_for_the_kubelets_cause() -> None:
+    """Then its kubelet ends the whole Pod, and the worker container has all of the Pod's grace."""
+    told = a.ended("launcher-grpc", 143, message='{"result":"failed","reason":"PodDeleted","message":""}')
+    pod = beside_the_worker(told)
+    assert isinstance(step("Running", pod, held=DEFAULTS.launcher_report - 1), progress.Wait)
+    assert isinstance(step("Running", pod, held=DEFAULTS.launcher_report), progress.Finish)
+
+
+def test_a_crash_of_launcher_grpc_is_lost_until_the_mothership_knows_that_the_executor_stopped() -> None:
+    """Commands may still run: what only time can prove is for the lease."""
+    found = step("Running", beside_the_worker(a.ended("launcher-grpc", 1)), held=30.0)
+    assert isinstance(found, progress.Finish)
+    assert found.outcome.result is Result.LOST
+
+
 @pytest.mark.parametrize("phase", ["Starting", "Running"])
 def test_a_missing_pod_is_looked_for_at_the_api_server(phase: str) -> None:
     """`lost` is never recorded from a watch cache."""
