@@ -19,7 +19,7 @@ BATCH = 200
 
 def assign_queued(conn: sa.Connection, sealer: Sealer, now: float) -> int:
     """Assign what can be assigned now, up to `BATCH` runs of each pool; return how many."""
-    waiting = runs.queued(conn, BATCH)
+    waiting = runs.queued(conn, BATCH, now)
     if not waiting:
         return 0
     free = workers.idle(conn, {run.pool for run in waiting}, now)

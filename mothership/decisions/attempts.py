@@ -6,6 +6,7 @@ transaction, in which the run moves on: that is what the start claim relies on.
 
 from dataclasses import dataclass, replace
 
+from mothership.decisions.schedule import wait_after
 from mothership.decisions.states import (
     STAGE,
     Attempt,
@@ -31,8 +32,15 @@ REPEATING_FAILURES = frozenset(
 )
 """Failures before the start that lie in the run or the pool's settings: queueing again would only repeat them."""
 
+LIKELY_TO_REPEAT = frozenset({Reason.OOM_KILLED, Reason.INIT_FAILED, Reason.DEADLINE_EXCEEDED})
+"""Failures before the start that may be bad luck once; twice in a row they lie in the run or the pool's settings."""
+
 HEARSAY = frozenset({Reason.NODE_LOST, Reason.EVICTED, Reason.POD_DELETED})
 """Ends of the Pod object: without an exit code of its containers they don't prove that these ended."""
+
+
+SILENCE = Outcome(Result.LOST, Reason.LEASE_LOST, "the launcher stopped renewing the run's lease")
+"""The end of a granted attempt that neither worker nor launcher said a word about."""
 
 
 def assign(run: Run, *, pool_uid: str, worker: str, worker_uid: str, assignment: int, now: float) -> Case:
@@ -106,7 +114,7 @@ def finish(case: Case, pod_uid: str | None, outcome: Outcome, now: float, rules:
     """Take the worker's verdict; whoever reports a closed attempt is released, however old it is."""
     attempt = case.attempt
     if attempt.is_closed:
-        return release(case, now)
+        return release(_explained(case, pod_uid, outcome), now)
     if not attempt.granted:
         return _finish_unstarted(case, outcome, now, rules)
     if attempt.worker_outcome is None:
@@ -119,12 +127,31 @@ def finish(case: Case, pod_uid: str | None, outcome: Outcome, now: float, rules:
     return case
 
 
+def _explained(case: Case, pod_uid: str | None, outcome: Outcome) -> Case:
+    """Put the worker's words in the place of a silence that the run was called lost for.
+
+    The run stays lost: that end is for ever. But whoever asks why hears the cause, as on the Worker.
+    """
+    attempt = case.attempt
+    bad = outcome.result in (Result.FAILED, Result.LOST)
+    if attempt.outcome != SILENCE or not case.is_current or not bad or pod_uid != attempt.pod_uid:
+        return case
+    told = replace(outcome, result=Result.LOST)
+    return replace(
+        case,
+        run=replace(case.run, outcome=told),
+        attempt=replace(attempt, worker_outcome=outcome, outcome=told),
+    )
+
+
 def _proves_end(outcome: Outcome) -> bool:
     if outcome.result is Result.LOST:
         return False
     # After a failed init container the worker container never starts.
-    ended = "worker" in outcome.exit_codes or outcome.exit_codes.get("init", 0) != 0
-    return ended or outcome.reason not in HEARSAY
+    if "worker" in outcome.exit_codes or outcome.exit_codes.get("init", 0) != 0:
+        return True
+    # A launcher-grpc that ended alone may have let the executor begin before.
+    return outcome.reason not in HEARSAY and "launcher-grpc" not in outcome.exit_codes
 
 
 def _finish_unstarted(case: Case, outcome: Outcome, now: float, rules: Rules) -> Case:
@@ -133,7 +160,17 @@ def _finish_unstarted(case: Case, outcome: Outcome, now: float, rules: Rules) ->
     repeats = outcome.result is Result.FAILED and outcome.reason in REPEATING_FAILURES
     if outcome.result is Result.SUCCEEDED or repeats:
         return _conclude(case, outcome, Notice.RELEASED, now)
+    if _came_twice(case.run, outcome):
+        return _give_up(case, outcome, Notice.RELEASED, case.run.requeues + 1, now)
     return queue_again(case, outcome, Notice.RELEASED, now, rules, counted=True)
+
+
+def _came_twice(run: Run, outcome: Outcome) -> bool:
+    if outcome.result is not Result.FAILED or outcome.reason is not run.failed_with:
+        return False
+    # An init container that failed without an exit code was cut off by something else.
+    own = outcome.reason is not Reason.INIT_FAILED or any(outcome.exit_codes.values())
+    return outcome.reason in LIKELY_TO_REPEAT and own
 
 
 def report(case: Case, outcome: Outcome, now: float) -> Case:
@@ -150,7 +187,7 @@ def judge(attempt: Attempt) -> Outcome:
     """Weigh the words of worker and launcher on a granted attempt; without any, the lease ran out."""
     worker, launcher = attempt.worker_outcome, attempt.report
     if worker is None and launcher is None:
-        return Outcome(Result.LOST, Reason.LEASE_LOST, "the launcher stopped renewing the run's lease")
+        return SILENCE
     if worker is None or launcher is None:
         return worker or launcher or judge(attempt)
     if worker.result is Result.LOST:
@@ -196,16 +233,23 @@ def queue_again(
 ) -> Case:
     """Close an attempt that never started and queue its run; a new sequence comes with the next assignment.
 
-    Only ends that may lie in the run are counted against the limit: a busy, draining or silent worker says nothing
-    about the run, and an operator that is away for an hour must not fail it.
+    Only ends that may lie in the run are counted against the limit, and make the run wait before the next attempt: a
+    busy, draining or silent worker says nothing about the run, and an operator that is away for an hour must not fail it.
     """
     requeues = case.run.requeues + counted
     if requeues > rules.requeue_limit:
-        text = f"given up after {requeues} attempts that never started; the last one: {outcome.message or outcome.reason}"
-        return _conclude(case, Outcome(Result.FAILED, outcome.reason, text, outcome.exit_codes), notice, now)
+        return _give_up(case, outcome, notice, requeues, now)
     run = replace(enter(case.run, RunState.QUEUED.value), state=RunState.QUEUED, requeues=requeues)
+    if counted:
+        run = replace(run, failed_with=outcome.reason, not_before=now + wait_after(requeues))
     history = (*case.history, RunState.QUEUED.value)
     return Case(run, _closed(case.attempt, outcome, notice, now), history)
+
+
+def _give_up(case: Case, outcome: Outcome, notice: Notice | None, attempts: int, now: float) -> Case:
+    """Fail the run with its last attempt's end: the cause first, in the words that the Worker has for it."""
+    text = f"{outcome.message or outcome.reason} (given up after {attempts} attempts)"
+    return _conclude(case, Outcome(Result.FAILED, outcome.reason, text, outcome.exit_codes), notice, now)
 
 
 def conclude_lease(case: Case, now: float) -> Case:

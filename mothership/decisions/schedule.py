@@ -4,6 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0
+"""Seconds that a run waits in the queue after its first failed attempt, and at most: each time twice as long."""
+
+
+def wait_after(failures: int) -> float:
+    """Return the seconds that a run waits after its `failures`-th attempt that failed without a start (1 is the first)."""
+    return min(FIRST_WAIT * 2.0 ** min(failures - 1, 10), LONGEST_WAIT)
+
 
 @dataclass(frozen=True, slots=True)
 class IdleWorker:

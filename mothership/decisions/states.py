@@ -7,7 +7,7 @@ the very case it was given, so the shell writes only what changed.
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from protocol.runs import Outcome
+from protocol.runs import Outcome, Reason
 
 STAGE = "preparing"
 """The stage that runs in a Pod; there is one so far."""
@@ -78,7 +78,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run: `position` is the last place in its state history, `sequence` the attempt that counts."""
+    """A run: `position` is the last place in its state history, `sequence` the attempt that counts.
+
+    `requeues` are the attempts that failed without a start, `failed_with` is how the last of them did, and `not_before`
+    when the next may be made.
+    """
 
     id: str
     pool: str
@@ -88,6 +92,8 @@ class Run:
     requeues: int = 0
     stop_requested: bool = False
     outcome: Outcome | None = None
+    failed_with: Reason | None = None
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,10 @@ from mothership.storage.tables import SCHEMA_VERSION
 
 STEPS = {
     1: ("ALTER TABLE runs ADD COLUMN tool TEXT NOT NULL DEFAULT ''",),
+    2: (
+        "ALTER TABLE runs ADD COLUMN failed_with TEXT",
+        "ALTER TABLE runs ADD COLUMN not_before FLOAT NOT NULL DEFAULT 0",
+    ),
 }
 """Statements that take a database from the version in the key to the next one."""
 

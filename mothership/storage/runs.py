@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mothership.decisions.backoff import PROMPT, RELAXED, delay
-from mothership.decisions.schedule import QueuedRun
+from mothership.decisions.schedule import LONGEST_WAIT, QueuedRun
 from mothership.decisions.states import Attempt, AttemptState, Case, Notice, Rules, Run, RunState
 from mothership.storage.tables import attempts, history, runs, workers
 
@@ -143,10 +143,13 @@ def _late(state: AttemptState, since: sa.ColumnElement[Any], before: float) -> s
     return sa.and_(attempts.c.state == state, since < before)
 
 
-def queued(conn: sa.Connection, limit: int) -> list[QueuedRun]:
-    """Return the oldest queued runs of each pool."""
+def queued(conn: sa.Connection, limit: int, now: float) -> list[QueuedRun]:
+    """Return the oldest queued runs of each pool that may have an attempt now."""
     place = sa.func.row_number().over(partition_by=runs.c.pool, order_by=runs.c.id).label("place")
-    ranked = sa.select(runs.c.id, runs.c.pool, place).where(runs.c.state == RunState.QUEUED).subquery()
+    # One that would wait longer than any does was put off before the clock was set back.
+    waits = sa.and_(runs.c.not_before > now, runs.c.not_before <= now + LONGEST_WAIT)
+    ready = sa.and_(runs.c.state == RunState.QUEUED, sa.not_(waits))
+    ranked = sa.select(runs.c.id, runs.c.pool, place).where(ready).subquery()
     statement = sa.select(ranked.c.id, ranked.c.pool).where(ranked.c.place <= limit)
     return [QueuedRun(*row) for row in conn.execute(statement)]
 
@@ -292,7 +295,7 @@ def _attempt(row: sa.Row[*tuple[Any, ...]]) -> Attempt:
 def _save_run(conn: sa.Connection, run: Run, states: tuple[str, ...], now: float) -> None:
     values = _values(run, _RUN_FIELDS)
     del values["id"]
-    if run.state.is_final:
+    if run.state.is_final and states:
         values["finished_at"] = now
     conn.execute(sa.update(runs).where(runs.c.id == run.id).values(values))
     _append_history(conn, run, states, now)

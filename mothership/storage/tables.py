@@ -6,9 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from mothership.decisions.states import AttemptState, Notice, RunState
-from protocol.runs import Outcome
+from protocol.runs import Outcome, Reason
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Stored as SQLite's user_version; an older database is migrated (``storage/migrations.py``), a newer one refused."""
 
 metadata = sa.MetaData()
@@ -114,6 +114,8 @@ runs = sa.Table(
     sa.Column("requeues", sa.Integer, nullable=False),
     sa.Column("stop_requested", sa.Boolean, nullable=False),
     sa.Column("outcome", Verdict),
+    sa.Column("failed_with", Word(Reason)),
+    sa.Column("not_before", sa.Float, nullable=False, default=0.0, server_default="0"),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("finished_at", sa.Float),
     sa.Column("source", sa.JSON(none_as_null=True)),

@@ -179,8 +179,102 @@ def test_automatic_attempts_are_bounded() -> None:
     case = finish(case, "pod", Outcome(Result.LOST, Reason.EVICTED, "evicted"), 1, RULES)
     assert case.run.state is RunState.FAILED
     assert case.run.outcome is not None
-    assert "11 attempts" in case.run.outcome.message
+    assert case.run.outcome.message == "evicted (given up after 11 attempts)"
     assert case.run.outcome.reason is Reason.EVICTED
+
+
+def failing(*outcomes: Outcome, now: float = 100.0) -> Case:
+    """Return the case of a run whose attempts end like this without a start, one after the other."""
+    case = bound()
+    for number, outcome in enumerate(outcomes):
+        if number:
+            run = assign(
+                case.run, pool_uid="pool", worker="W", worker_uid="uid", assignment=9 + number, now=now
+            )
+            case = bind_pod(run, "pod", now)
+        case = finish(case, "pod", outcome, now, RULES)
+    return case
+
+
+OOM = Outcome(Result.FAILED, Reason.OOM_KILLED, "out of memory", {"init": 137})
+BAD_INIT = Outcome(Result.FAILED, Reason.INIT_FAILED, "exit code 7", {"prepare": 7})
+TOO_LONG = Outcome(Result.FAILED, Reason.DEADLINE_EXCEEDED, "too long")
+EVICTED = Outcome(Result.FAILED, Reason.EVICTED, "evicted")
+
+
+@pytest.mark.parametrize("outcome", [OOM, BAD_INIT, TOO_LONG])
+def test_what_fails_twice_in_a_row_before_the_start_fails_a_third_time(outcome: Outcome) -> None:
+    """One may be bad luck; the second says that it lies in the run or the pool's settings."""
+    assert failing(outcome).run.state is RunState.QUEUED
+    case = failing(outcome, outcome)
+    assert case.run.state is RunState.FAILED
+    assert case.attempt.notice is Notice.RELEASED
+    text = f"{outcome.message} (given up after 2 attempts)"
+    assert case.run.outcome == replace(outcome, message=text)
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        (OOM, BAD_INIT),
+        (OOM, EVICTED, OOM),
+        (EVICTED, EVICTED, EVICTED),
+        (replace(BAD_INIT, exit_codes={}), replace(BAD_INIT, exit_codes={"other": 0})),
+        (replace(OOM, result=Result.LOST), replace(OOM, result=Result.LOST)),
+        (Outcome(Result.LOST, Reason.NODE_LOST), Outcome(Result.LOST, Reason.NODE_LOST)),
+    ],
+)
+def test_what_may_be_the_clusters_fault_is_tried_again(outcomes: tuple[Outcome, ...]) -> None:
+    """Different reasons, one of a node, or an init container that didn't end by itself."""
+    assert failing(*outcomes).run.state is RunState.QUEUED
+
+
+def test_a_worker_that_goes_between_two_failures_says_nothing_of_the_run() -> None:
+    """In a row are the attempts that failed."""
+    case = failing(OOM)
+    case = worker_gone(
+        assign(case.run, pool_uid="pool", worker="W", worker_uid="uid", assignment=4, now=1), 1, RULES
+    )
+    case = bind_pod(
+        assign(case.run, pool_uid="pool", worker="W", worker_uid="uid", assignment=5, now=1), "pod", 1
+    )
+    assert finish(case, "pod", OOM, 1, RULES).run.state is RunState.FAILED
+
+
+def test_a_failed_attempt_makes_the_run_wait_longer_each_time() -> None:
+    """Two seconds, four, eight, up to a minute; a fault of the worker costs the run nothing."""
+    waits = [failing(*[EVICTED] * times).run.not_before - 100.0 for times in range(1, 8)]
+    assert waits == [2, 4, 8, 16, 32, 60, 60]
+    assert reject(assigned(), Refusal(Rejection.BUSY), 100.0, RULES).run.not_before == 0.0
+    assert worker_gone(assigned(), 100.0, RULES).run.not_before == 0.0
+
+
+def test_the_words_of_the_worker_replace_a_silence() -> None:
+    """The run stays lost, once, and everybody who asks hears the cause."""
+    silent = expire(granted(), 181, hearing_since=0.0, serving_since=0.0, rules=RULES)
+    assert silent.run.outcome is not None
+    assert silent.run.outcome.reason is Reason.LEASE_LOST
+    cause = Outcome(Result.FAILED, Reason.CONFIG_ERROR, "no secret", {"init": 0})
+    case = finish(silent, "pod", cause, 200, RULES)
+    assert case.run == replace(silent.run, outcome=replace(cause, result=Result.LOST))
+    assert case.attempt.outcome == case.run.outcome
+    assert (case.attempt.notice, case.history) == (Notice.RELEASED, silent.history)
+    assert finish(case, "pod", OOM, 201, RULES).run == case.run
+
+
+@pytest.mark.parametrize(("pod_uid", "outcome"), [("other", OOM), (None, OOM), ("pod", SUCCEEDED)])
+def test_words_about_another_pod_or_another_end_replace_nothing(
+    pod_uid: str | None, outcome: Outcome
+) -> None:
+    """What can't be true of this end stays out of it."""
+    silent = expire(granted(), 181, hearing_since=0.0, serving_since=0.0, rules=RULES)
+    assert finish(silent, pod_uid, outcome, 200, RULES).run == silent.run
+
+
+def test_words_that_somebody_said_are_not_replaced() -> None:
+    """The first verdict stays, whoever comes later."""
+    case = finish(granted(), "pod", Outcome(Result.FAILED, Reason.OOM_KILLED, "", {"worker": 137}), 1, RULES)
+    assert finish(case, "pod", OOM, 2, RULES).run == case.run
 
 
 @pytest.mark.parametrize("result", [Result.SUCCEEDED, Result.FAILED, Result.STOPPED])
@@ -209,6 +303,7 @@ def test_exit_code_proves_the_end_of_an_evicted_pod(reason: Reason, codes: dict[
         ("other", SUCCEEDED),
         *(("pod", Outcome(Result.FAILED, reason)) for reason in HEARSAY),
         ("pod", Outcome(Result.FAILED, Reason.NODE_LOST, "", {"init": 0, "launcher-grpc": 0})),
+        ("pod", Outcome(Result.FAILED, Reason.OOM_KILLED, "", {"init": 0, "launcher-grpc": 137})),
     ],
 )
 def test_granted_attempt_isnt_lost_while_its_lease_runs(pod_uid: str | None, outcome: Outcome) -> None:

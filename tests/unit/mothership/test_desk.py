@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from mothership.clock import new_ulid
+from mothership.decisions.attempts import conclude_lease
 from mothership.storage import pools, runs, workers
 from mothership.storage.tables import attempts
 from protocol import messages
@@ -328,6 +329,7 @@ def test_history_has_every_state_once(mothership: Any) -> None:  # noqa: ANN401
     run = mothership.trigger()
     (scheduled,) = mothership.schedule()
     mothership.answer(worker, messages.RunFinished, scheduled, pod_uid=None, outcome=EVICTED)
+    mothership.clock.move(2)
     (again,) = mothership.schedule()
     history = mothership.admin("GET", f"/v1/runs/{run}").get_json()["history"]
     assert [(item["position"], item["state"]) for item in history] == list(
@@ -353,4 +355,52 @@ def test_a_worker_holds_one_run_at_a_time(mothership: Any) -> None:  # noqa: ANN
     assert len(mothership.schedule()) == 2
     assert mothership.schedule() == []
     with mothership.database.read() as conn:
-        assert len(runs.queued(conn, 10)) == 1
+        assert len(runs.queued(conn, 10, mothership.clock.now())) == 1
+
+
+def test_a_run_whose_attempt_failed_waits_and_holds_nobody_up(mothership: Any) -> None:  # noqa: ANN401
+    """It is queued, but nobody gets it before its time; a younger run goes first."""
+    worker = mothership.player()
+    run = mothership.trigger()
+    (scheduled,) = mothership.schedule()
+    outcome = Outcome(Result.FAILED, Reason.EVICTED, "evicted")
+    mothership.answer(worker, messages.RunFinished, scheduled, pod_uid="pod", outcome=outcome)
+    assert mothership.state(run) == "queued"
+    assert mothership.schedule() == []
+    mothership.clock.move(1.9)
+    assert mothership.schedule() == []
+    mothership.clock.move(0.2)
+    (again,) = mothership.schedule()
+    assert (again.run, again.sequence) == (run, 5)
+
+
+def test_a_clock_that_was_set_back_makes_no_run_wait(mothership: Any) -> None:  # noqa: ANN401
+    """No run waits longer than a minute."""
+    worker = mothership.player()
+    mothership.trigger()
+    (scheduled,) = mothership.schedule()
+    outcome = Outcome(Result.FAILED, Reason.EVICTED, "evicted")
+    mothership.answer(worker, messages.RunFinished, scheduled, pod_uid="pod", outcome=outcome)
+    mothership.clock.move(-3600)
+    assert len(mothership.schedule()) == 1
+
+
+def test_words_that_come_after_the_end_leave_its_time(mothership: Any) -> None:  # noqa: ANN401
+    """A run called lost in silence is told the cause later, not ended again."""
+    worker, scheduled = mothership.granted()
+    case = mothership.case(scheduled)
+    mothership.clock.move(1000)
+    with mothership.database.write() as conn:
+        runs.save(conn, case, conclude_lease(case, mothership.clock.now()), mothership.clock.now())
+    ended = mothership.admin("GET", f"/v1/runs/{scheduled.run}").get_json()
+    mothership.clock.move(100)
+    outcome = Outcome(Result.FAILED, Reason.CONFIG_ERROR, "no secret", {"init": 0})
+    pod_uid = case.attempt.pod_uid
+    mothership.answer(worker, messages.RunFinished, scheduled, pod_uid=pod_uid, outcome=outcome)
+    told = mothership.admin("GET", f"/v1/runs/{scheduled.run}").get_json()
+    assert (told["state"], told["finishedAt"], told["history"]) == (
+        "lost",
+        ended["finishedAt"],
+        ended["history"],
+    )
+    assert (told["outcome"]["reason"], told["outcome"]["message"]) == ("ConfigError", "no secret")

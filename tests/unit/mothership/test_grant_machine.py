@@ -1,5 +1,7 @@
 """Property: whatever comes in whatever order, a run is granted to at most one Pod and never after its end."""
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -41,11 +43,16 @@ class Grants(RuleBasedStateMachine):
         """Do what storage does: one transaction for run and attempt."""
         assert after.run.position >= before.run.position
         assert len(after.history) - len(before.history) == after.run.position - before.run.position
+        # A run that was called lost in silence may still be told the cause; its end stays.
+        told = replace(after.run, outcome=before.run.outcome)
         if before.attempt.is_closed:
-            assert after.run == before.run, "a closed attempt moves its run"
+            assert told == before.run, "a closed attempt moves its run"
             assert after.attempt.is_closed, "a closed attempt is opened again"
         if before.run.state.is_final:
-            assert after.run == before.run, "a finished run changes"
+            assert told == before.run, "a finished run changes"
+            assert after.run.outcome == before.run.outcome or before.run.outcome == rules.SILENCE
+            assert after.run.outcome is not None
+            assert after.run.outcome.result.value == after.run.state.value
         self.run = after.run
         self.attempts[after.attempt.sequence] = after.attempt
         self.ended = self.ended or self.run.state.is_final

@@ -44,6 +44,8 @@ def test_database_of_the_first_version_is_migrated_with_its_runs(tmp_path: Path)
         Database(each).close()
     with sqlite3.connect(path) as conn:
         conn.execute("ALTER TABLE runs DROP COLUMN tool")
+        conn.execute("ALTER TABLE runs DROP COLUMN failed_with")
+        conn.execute("ALTER TABLE runs DROP COLUMN not_before")
         conn.execute(
             "INSERT INTO runs (id, pool, state, position, requeues, stop_requested, created_at, commands,"
             " environment, runner_image, launcher_image) VALUES ('R', 'P', 'queued', 0, 0, 0, 1.0, '[]', '{}', 'i', 'l')"
