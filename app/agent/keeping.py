@@ -99,13 +99,16 @@ class Keeping:
 
 
 def _counted(pods: Iterable[history.KeptPod], pool: PoolView) -> bool:
-    """Return whether the pool bounds the number of any of these Pods, so that other Workers' Pods matter to them."""
-    return any(pool.history.of(each).limit is not None for each in pods)
+    """Return whether the pool bounds the number of any of these Pods, so that other Workers' Pods matter to them.
+
+    Of failed ones it always does: a run has one in all, whatever Workers it was on.
+    """
+    return any(not each.succeeded or pool.history.of(each).limit is not None for each in pods)
 
 
 def _kept_pod(worker: str, pod: PodView) -> history.KeptPod:
     succeeded = verdict.judge(pod).result is Result.SUCCEEDED
-    return history.KeptPod(worker, pod.name, succeeded, _created(pod), pod.finished_at)
+    return history.KeptPod(worker, pod.name, succeeded, _created(pod), pod.finished_at, pod.run)
 
 
 def _created(pod: PodView) -> float:

@@ -45,13 +45,17 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class KeptPod:
-    """A finished Pod that is kept, or could be. `created` is in seconds since 1970, `finished_at` RFC 3339."""
+    """A finished Pod that is kept, or could be. `created` is in seconds since 1970, `finished_at` RFC 3339.
+
+    `run` is its run, empty when that can't be told.
+    """
 
     worker: str
     name: str
     succeeded: bool
     created: float
     finished_at: str
+    run: str = ""
 
 
 def rules_of(spec: Mapping[str, Any]) -> Rules:
@@ -79,13 +83,19 @@ def keepable(pod: PodView, outcome: Outcome) -> bool:
 def plan(pods: Iterable[KeptPod], rules: Rules, now: float) -> dict[tuple[str, str], float | None]:
     """Return (worker, Pod name) of the Pods that are kept at `now`, which is in seconds since 1970.
 
-    With each comes the number of seconds until it is too old, None when it never is.
+    With each comes the number of seconds until it is too old, None when it never is. Of a run that failed in several
+    attempts the newest Pod alone stays: the others would only push out what other runs have to show.
     """
     newest = sorted(pods, key=lambda each: (each.finished_at, each.created, each.name), reverse=True)
     kinds: Counter[bool] = Counter()
     names: Counter[str] = Counter()
+    shown: set[str] = set()
     kept: dict[tuple[str, str], float | None] = {}
     for each in newest:
+        if not each.succeeded and each.run:
+            if each.run in shown:
+                continue
+            shown.add(each.run)
         rule = rules.of(each)
         left = rule.expires_in(each, now)
         young = left is None or left > 0

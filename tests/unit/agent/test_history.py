@@ -91,6 +91,16 @@ def test_a_plan_says_when_its_next_pod_is_too_old(pods: list[KeptPod], rules: Ru
     assert len(history.plan(again, rules, NOW + min(ends) + 1e-6)) < len(kept)
 
 
+def test_of_a_run_that_failed_again_and_again_the_newest_pod_stays() -> None:
+    """Eleven attempts of one run are no history; a run's good Pod and other runs' are not touched."""
+    attempts = [KeptPod("ab"[number % 2], f"p{number}", False, 0.0, f"{number}", "r1") for number in range(5)]
+    others = [KeptPod("a", "good", True, 0.0, "9", "r1"), KeptPod("a", "other", False, 0.0, "0", "r2")]
+    kept = history.plan([*attempts, *others], Rules(successful=Rule(None), failed=Rule(2)), NOW)
+    assert set(kept) == {("a", "p4"), ("a", "good"), ("a", "other")}
+    unnamed = [KeptPod("a", f"p{number}", False, 0.0, f"{number}") for number in range(3)]
+    assert len(history.plan(unnamed, Rules(successful=Rule(0), failed=Rule(5)), NOW)) == 3
+
+
 def test_a_worker_keeps_a_thousand_names_at_most() -> None:
     """The oldest of a Worker's own go; another Worker's don't count."""
     pods = [KeptPod("a", f"p{number:04}", True, 0.0, f"{number:04}") for number in range(1002)]
@@ -181,8 +191,8 @@ ULIDS = [f"01HPS6K4BNB7BPHCDHDWFAMJN{letter}" for letter in "WXY"]
 CREATED = dt.datetime(2026, 1, 1, 0, 0, 5, tzinfo=dt.UTC)
 
 
-def keep(world: World, worker: int, name: str, minute: int, *, code: int = 1) -> None:
-    """Have a Worker keep one more Pod: it ended in that minute, and well if its code is 0."""
+def keep(world: World, worker: int, name: str, minute: int, *, code: int = 1, run: str = "") -> None:
+    """Have a Worker keep one more Pod: it ended in that minute, and well if its code is 0; by default of its own run."""
     done = a.ended("worker", code)
     done["state"]["terminated"]["finishedAt"] = f"2026-01-01T00:{minute:02}:00Z"
     world.api.put(
@@ -193,6 +203,7 @@ def keep(world: World, worker: int, name: str, minute: int, *, code: int = 1) ->
             init=a.ended("init"),
             phase="Failed" if code else "Succeeded",
             name=name,
+            run=run or f"run-of-{name}",
             uid=f"uid-of-{name}",
             ulid=ULIDS[worker],
             assignment=1,
@@ -286,6 +297,21 @@ def test_a_time_alone_bounds_no_number(world: World) -> None:
         keep(world, 0, f"a{number}", number)
     world.settle()
     assert sum(map(len, kept_by(world))) == 9
+
+
+@pytest.mark.parametrize("spec", [{}, {"failedPodsHistoryTTL": "1h"}])
+def test_a_run_keeps_one_failed_pod_over_all_workers(world: World, spec: a.Json) -> None:
+    """Its attempts go from Worker to Worker; each new one takes the place of the last."""
+    up_with_kept(world, **spec)
+    keep(world, 0, "a7", 7, run="again")
+    world.settle()
+    keep(world, 1, "b8", 8, run="again")
+    world.settle()
+    for worker in ULIDS:
+        world.engine.reconcile((a.NAMESPACE, f"{a.POOL}-{worker.lower()}"))
+    kept = kept_by(world)
+    assert "a7" not in kept[0]
+    assert "b8" in kept[1]
 
 
 def test_a_pod_that_is_being_deleted_is_neither_kept_nor_counted(world: World) -> None:
