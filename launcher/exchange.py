@@ -14,6 +14,7 @@ They lie in the workspace's `socket` directory, the one place that both containe
 | `stop`          | `grpc-server` | `stop` or `gone`                                                                |
 | `started`       | executor      | made exclusively before the first command; never removed                        |
 | `alive`         | executor      | the heartbeat: who of the executor wrote it, and a counter                      |
+| `life`          | nobody        | a pipe that the executor holds open: `lifeline`                                 |
 | `exit`          | executor      | `result`, `reason`, `code`, `message`, one a line; the run is over              |
 
 Files that are replaced come by rename, so a reader sees the old or the new one. `alive` is rewritten in place: a
@@ -97,6 +98,11 @@ class Exchange:
     def alive(self) -> Path:
         """The executor's heartbeat."""
         return self.root / "alive"
+
+    @property
+    def life(self) -> Path:
+        """The pipe that the executor holds open for as long as it lives."""
+        return self.root / "life"
 
     @property
     def exit(self) -> Path:

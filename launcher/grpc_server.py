@@ -5,7 +5,7 @@ one. Executor and server exchange files (`exchange`); the container's name is fi
 not a gRPC service.
 
     lease thread:  mothership --renewal--> `lease`, `stop`
-    main thread:   `spool` --chunks--> mothership;  `alive`, `exit` --next_step--> deliver, leave or give up
+    main thread:   `spool` --chunks--> mothership;  `alive`, `life`, `exit` --next_step--> deliver, leave or give up
 """
 
 import signal
@@ -20,6 +20,7 @@ from launcher.exchange import Exchange, lease_text, parse_exit, parse_phases, st
 from launcher.exits import Exit
 from launcher.files import read_text, write_whole
 from launcher.lease import LeaseKeeper, Renewal
+from launcher.lifeline import Lifeline
 from launcher.log_stream import LogStream
 from launcher.outcome import ended_by_lease, terminated, worker_vanished
 from launcher.run_log import note
@@ -55,6 +56,7 @@ class Server:
         lease_api = LauncherApi(credentials, attempt, settings.request_timeout)
         self._keeper = LeaseKeeper(lease_api, credentials.token, self._renewed)
         self._stream = LogStream(self._api, self._exchange)
+        self._lifeline = Lifeline(self._exchange.life)
         self._limits = Limits(settings.worker_silence, settings.termination_timeout)
         self._woken = threading.Event()
         self._gone = threading.Event()
@@ -125,7 +127,9 @@ class Server:
         return code
 
     def _look(self) -> WorkerView:
-        return WorkerView(read_text(self._exchange.alive).strip(), parse_exit(read_text(self._exchange.exit)))
+        dead = self._lifeline.is_cut()
+        beat = read_text(self._exchange.alive).strip()
+        return WorkerView(beat, parse_exit(read_text(self._exchange.exit)), dead)
 
     def _terminated_for(self) -> float | None:
         return None if self._terminated_at is None else time.monotonic() - self._terminated_at

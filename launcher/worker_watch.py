@@ -16,6 +16,9 @@ class WorkerView:
     outcome: Outcome | None = None
     """How the run ended, once it has."""
 
+    dead: bool = False
+    """Whether it is known to be gone. Looked at before the rest: it writes its outcome first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Silence:
@@ -82,6 +85,6 @@ def next_step(now: Situation, limits: Limits) -> Step:
         return Step.LEAVE
     if now.terminated_for is not None and now.terminated_for >= limits.termination:
         return Step.GIVE_UP
-    if now.silence.seconds >= limits.worker_silence:
+    if now.view.dead or now.silence.seconds >= limits.worker_silence:
         return Step.VANISHED
     return Step.GO_ON

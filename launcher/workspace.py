@@ -16,6 +16,7 @@ from launcher.files import (
     make_shared,
     write_whole,
 )
+from launcher.lifeline import make_lifeline
 from protocol.launcher_api import RunDetails
 
 EXECUTOR = "spacelift-worker"
@@ -63,6 +64,7 @@ def lay_out(workspace: Workspace) -> None:
     _empty(workspace.project)
     for name in _STALE:
         (workspace.exchange.root / name).unlink(missing_ok=True)
+    make_lifeline(workspace.exchange.life)
     # The spool stays: an earlier try may have delivered from it, and offsets must go on.
     workspace.exchange.phases.unlink(missing_ok=True)
     for shared in (workspace.exchange.spool, workspace.exchange.phases):

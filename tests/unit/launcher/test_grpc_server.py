@@ -1,7 +1,11 @@
 """`grpc-server` with the real executor: the whole of a run from a prepared workspace on."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from launcher.lifeline import Lifeline, make_lifeline
 from protocol.launcher_api import Settings
 from tests.unit.launcher.mothership_fake import TOKEN, MothershipFake
 from tests.unit.launcher.pod import Container, Pod, wait_for
@@ -9,11 +13,15 @@ from tests.unit.launcher.pod import Container, Pod, wait_for
 SHORT = Settings(lease=1, lost_after=2, stop_grace=2)
 
 
-def begun(pod: Pod, *commands: str, settings: Settings | None = None) -> tuple[Container, Container]:
+def begun(
+    pod: Pod, *commands: str, settings: Settings | None = None, lifeline: bool = False, shell: str = "dash"
+) -> tuple[Container, Container]:
     """Start server and executor in a prepared workspace, where nobody has renewed a lease yet."""
     pod.prepare(*commands, settings=settings)
     pod.exchange.lease.unlink()
-    return pod.launcher("grpc-server"), pod.executor()
+    if lifeline:
+        make_lifeline(pod.exchange.life)
+    return pod.launcher("grpc-server"), pod.executor(shell)
 
 
 def test_a_run_from_first_renewal_to_result(connected: Pod, mothership: MothershipFake) -> None:
@@ -124,6 +132,51 @@ def test_a_worker_that_died_without_a_word_is_noticed(connected: Pod, mothership
     assert mothership.results[0]["outcome"]["result"] == "failed"
     assert "without a word" in mothership.results[0]["outcome"]["message"]
     assert b"\nup\n" in mothership.log
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox sh"])
+def test_a_dead_worker_is_noticed_at_once(connected: Pod, mothership: MothershipFake, shell: str) -> None:
+    """Without waiting for a heartbeat; what it had written to its log is delivered first."""
+    server, worker = begun(connected, "seq 20000; echo up; sleep 300", lifeline=True, shell=shell)
+    wait_for(lambda: b"\nup\n" in mothership.log, "the command")
+    worker.kill()
+    assert server.ended(within=5).code == 0
+    assert "without a word" in mothership.results[0]["outcome"]["message"]
+    assert mothership.log == connected.exchange.spool.read_bytes()
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox sh"])
+def test_what_the_executor_started_does_not_hide_its_death(
+    connected: Pod, mothership: MothershipFake, shell: str
+) -> None:
+    """Main alone holds the pipe: a watcher or a command that lives on for a moment is told to end."""
+    server, worker = begun(connected, "echo up; sleep 300", lifeline=True, shell=shell)
+    wait_for(lambda: b"\nup\n" in mothership.log, "the command")
+    worker.process.kill()
+    assert server.ended(within=5).code == 0
+    assert connected.exchange.stop.read_text() == "gone\n"
+    worker.kill()
+
+
+def test_an_executor_that_ends_by_itself_is_no_dead_one(connected: Pod, mothership: MothershipFake) -> None:
+    """It writes its verdict before it lets go."""
+    server, worker = begun(connected, "exit 7", lifeline=True)
+    assert (worker.ended().code, server.ended().code) == (7, 0)
+    assert mothership.results[0]["outcome"]["reason"] == "NonZeroExit"
+
+
+def test_a_lifeline_that_nobody_held_says_nothing(tmp_path: Path) -> None:
+    """The executor's image may take long to pull, and some file systems have no pipes."""
+    line = Lifeline(tmp_path / "life")
+    assert not line.is_cut()
+    (tmp_path / "life").write_text("no pipe")
+    assert not line.is_cut()
+    make_lifeline(tmp_path / "life")
+    assert not line.is_cut()
+    held = os.open(tmp_path / "life", os.O_RDWR)
+    assert not line.is_cut()
+    os.close(held)
+    assert line.is_cut()
 
 
 def test_a_dead_worker_is_reported_although_the_order_to_stop_cannot_be_written(
