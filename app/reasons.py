@@ -31,7 +31,7 @@ RUN_REASONS: Final = {
     Reason.IMAGE_NOT_ALLOWED: "The runner image's registry is not in spec.allowedRunnerImageHosts.",
     Reason.STOPPED: "Somebody stopped the run.",
     Reason.CANCELED: "The run was canceled before it started.",
-    Reason.LEASE_LOST: "The run could not renew its lease in time and stopped itself.",
+    Reason.LEASE_LOST: "The run could not renew its lease in time and stopped itself, or launcher-grpc ended before it.",
     Reason.NAMESPACE_DELETED: "The namespace is being deleted.",
 }
 """Reason of a verdict -> what it means."""

@@ -1,5 +1,6 @@
 """A run that fails says why, with the same words at the mothership, on the Worker and in its Events."""
 
+import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -75,16 +76,39 @@ def _failed(pool: Pool, run: str, reason: str, *said: str, seconds: float = 60) 
     return message
 
 
-def _failed_in_every_try(pool: Pool, run: str, reason: str, *said: str) -> None:
-    """Assert that attempts which never started failed for `reason`, each told with `said`, until the run was given up."""
+def _failed_in_a_try(pool: Pool, run: str, reason: str, *said: str) -> str:
+    """Assert that an attempt which never started failed for `reason`, told with `said`; return the report."""
     condition = until(lambda: _last_run(pool, run), "LastRunSucceeded is about the run", 60)
     assert (condition["status"], condition["reason"]) == ("False", reason)
     assert not [word for word in said if word not in condition["message"]], condition
     assert condition["message"] in until(lambda: _told(pool, run, "RunFailed"), "an Event RunFailed")
-    pool.await_state(run, "failed", 120)
-    outcome = pool.run(run)["outcome"]
-    assert outcome["reason"] == reason
-    assert condition["message"].endswith(outcome["message"].partition("the last one: ")[2])
+    report: str = condition["message"]
+    return report
+
+
+def _failed_twice(pool: Pool, run: str, reason: str, *said: str) -> None:
+    """Assert that the run was given up after two attempts which never started, both told with `said`."""
+    report = _failed_in_a_try(pool, run, reason, *said)
+    pool.await_state(run, "failed", 60)
+    found = pool.run(run)
+    assert [each["outcome"]["reason"] for each in found["attempts"]] == [reason, reason]
+    assert found["outcome"]["reason"] == reason
+    assert (
+        report + " (given up after 2 attempts)"
+        == f"Run {run} failed: {reason}: {found['outcome']['message']}"
+    )
+    assert len(until(lambda: pool.pods(run), "a Pod that is kept")) == 1
+
+
+def _seconds_between(pool: Pool, run: str, first: str, second: str) -> float:
+    """Return how long after the Event `first` about the run the Event `second` came."""
+    found = events(pool.shell, "Worker", _worker(pool)["metadata"]["name"], pool.namespace)
+    times = {
+        item["reason"]: dt.datetime.fromisoformat(item["firstTimestamp"])
+        for item in found
+        if run in item["message"]
+    }
+    return (times[second] - times[first]).total_seconds()
 
 
 def _takes_the_next(pool: Pool) -> None:
@@ -130,11 +154,14 @@ def test_a_command_that_fails(stage: Stage) -> None:
 
 
 def test_a_worker_container_out_of_memory(stage: Stage) -> None:
-    """OOMKilled with the container, its limit and the field to raise."""
+    """OOMKilled with the container, its limit and the field to raise, without waiting for a heartbeat to fail."""
     pool = stage.pool(pod={"workerContainer": {"resources": {"limits": {"memory": "48Mi"}}}})
-    run = pool.trigger("tail /dev/zero")
+    run = pool.trigger("echo the-last-line; tail /dev/zero")
     _failed(pool, run, "OOMKilled", "container worker", "48Mi", "spec.pod.workerContainer.resources")
     assert pool.run(run)["outcome"]["exitCodes"]["worker"] == 137
+    assert _seconds_between(pool, run, "RunStarted", "RunFailed") < 15
+    assert "\nthe-last-line\n" in pool.shell.mothership("run", "logs", run)
+    assert len(pool.pods(run)) == 1
     _takes_the_next(pool)
 
 
@@ -225,8 +252,10 @@ def test_an_image_that_is_not_allowed(stage: Stage) -> None:
     outcome = pool.run(run)["outcome"]
     assert outcome["reason"] == "ImageNotAllowed"
     (told,) = until(lambda: _told(pool, run, "RunRejected"), "an Event RunRejected")
-    for text in (outcome["message"], told):
-        assert "registry.example.com" in text
+    assert "registry.example.com" in outcome["message"]
+    assert told == f"Refused run {run}: ImageNotAllowed: {outcome['message']}"
+    condition = until(lambda: _last_run(pool, run), "LastRunSucceeded is about the run")
+    assert condition["message"] == f"Run {run} failed: ImageNotAllowed: {outcome['message']}"
     assert not pool.pods(run)
     good = pool.trigger("true", image="spacelift.local/runner:dev")
     pool.await_state(good, "succeeded")
@@ -241,6 +270,41 @@ def test_a_missing_secret_of_the_worker_container(stage: Stage) -> None:
     pool = stage.pool(pod={"workerContainer": {"env": [variable]}})
     run = pool.trigger("true")
     _failed(pool, run, "ConfigError", "container worker", 'secret "not-there" not found')
+    _mend(pool, "pod")
+    _takes_the_next(pool)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ({"configMap": {"name": "not-there"}}, 'volume "extra" : configmap "not-there" not found'),
+        ({"secret": {"secretName": "not-there"}}, 'volume "extra" : secret "not-there" not found'),
+        (
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "not-there", "path": "x"}]}},
+            'volume "extra" : references non-existent config key: not-there',
+        ),
+    ],
+    ids=["config map", "secret", "key"],
+)
+def test_a_volume_that_cannot_be_mounted(stage: Stage, source: Json, text: str) -> None:
+    """ConfigError with the kubelet's text, which only its Events have; the Pod's status is silent."""
+    mounts = {"volumeMounts": [{"name": "extra", "mountPath": "/extra"}]}
+    pool = stage.pool(pod={"volumes": [{"name": "extra", **source}], "workerContainer": mounts})
+    run = pool.trigger("true")
+    _failed(pool, run, "ConfigError", "can't be mounted on node", text)
+    assert len(pool.run(run)["attempts"]) == 1
+    _mend(pool, "pod")
+    _takes_the_next(pool)
+
+
+def test_a_launcher_grpc_that_cannot_be_made(stage: Stage, journal: Journal) -> None:
+    """ConfigError with the Secret's name although the worker container runs, long before its lease is over."""
+    variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "not-there", "key": "token"}}}
+    pool = stage.pool(pod={"grpcServerContainer": {"env": [variable]}})
+    run = pool.trigger(*journal.commands("it"))
+    _failed(pool, run, "ConfigError", "container launcher-grpc", 'secret "not-there" not found')
+    assert _told(pool, run, "RunStarted")
+    assert not journal.counts("start")
     _mend(pool, "pod")
     _takes_the_next(pool)
 
@@ -270,15 +334,16 @@ def test_a_node_that_refuses_the_pod(stage: Stage, shell: Shell) -> None:
     resources = {"resources": {"requests": {"cpu": "500"}}}
     pool = stage.pool(pod={"nodeName": node["metadata"]["name"], "workerContainer": resources})
     run = pool.trigger("true")
-    _failed_in_every_try(
-        pool, run, "Evicted", "refused the Pod at admission", "OutOfcpu", "requested: 500000"
-    )
+    _failed_in_a_try(pool, run, "Evicted", "refused the Pod at admission", "OutOfcpu", "requested: 500000")
+    until(lambda: len(pool.run(run)["attempts"]) > 2, "a third attempt", 60)
+    pool.shell.mothership("run", "stop", run)
+    pool.await_state(run, "canceled", 60)
     _mend(pool, "pod")
     _takes_the_next(pool)
 
 
 def test_an_init_container_of_the_user_that_fails(stage: Stage) -> None:
-    """InitFailed with container and exit code; each new attempt, as nothing has started yet, ends the same way."""
+    """InitFailed with container and exit code; the second attempt, as nothing has started yet, is the last."""
     init = {
         "name": "prepare",
         "image": "spacelift.local/runner:dev",
@@ -286,7 +351,7 @@ def test_an_init_container_of_the_user_that_fails(stage: Stage) -> None:
     }
     pool = stage.pool(pod={"customInitContainers": [init]})
     run = pool.trigger("true")
-    _failed_in_every_try(pool, run, "InitFailed", "init container prepare", "exit code 7", "no luck")
+    _failed_twice(pool, run, "InitFailed", "init container prepare", "exit code 7", "no luck")
     _mend(pool, "pod")
     _takes_the_next(pool)
 
@@ -317,6 +382,7 @@ def _refused(pool: Pool, run: str, reason: str, *said: str) -> None:
     found = events(pool.shell, "Worker", _worker(pool)["metadata"]["name"], pool.namespace)
     refusals = [item["message"] for item in found if item["reason"] == "RunPodRefused"]
     assert [text for text in refusals if all(word in text for word in said)]
+    assert len(refusals) == len(set(refusals))
 
 
 def test_a_pod_over_the_quota(stage: Stage, shell: Shell) -> None:
