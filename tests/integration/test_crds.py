@@ -262,5 +262,5 @@ def test_no_way_of_scaling_goes_beyond_the_largest_pool(cluster: Cluster) -> Non
     """Autoscalers and kubectl scale write through the scale subresource."""
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=pool(OWN, "scaled"))
     cluster.kubectl("scale", "workerpool/scaled", f"--replicas={words.MAX_POOL_SIZE}")
-    with pytest.raises(ClusterError, match="spec.poolSize"):
+    with pytest.raises(ClusterError, match=r"spec\.poolSize"):
         cluster.kubectl("scale", "workerpool/scaled", f"--replicas={words.MAX_POOL_SIZE + 1}")

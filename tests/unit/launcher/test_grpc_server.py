@@ -52,7 +52,9 @@ def test_the_log_flows_while_the_run_lasts(connected: Pod, mothership: Mothershi
 def test_a_stop_reaches_the_command(connected: Pod, mothership: MothershipFake) -> None:
     """And the lease is kept while it ends."""
     server, worker = begun(
-        connected, "trap 'sleep 1; echo cleaned; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+        connected,
+        "trap 'sleep 1; echo cleaned; exit 0' TERM; echo up; while :; do sleep 0.1; done",
+        settings=Settings(lease=1, lost_after=60, stop_grace=20),
     )
     wait_for(lambda: b"\nup\n" in mothership.log, "the command")
     mothership.script.action = "stop"
