@@ -122,6 +122,13 @@ class Bench:
         )
         return {item["reason"]: item["message"] for item in answer["items"]}
 
+    def told(self, name: str, reason: str) -> str:
+        """Return the message of a Pod's Event with a reason, as soon as there is one.
+
+        A node reports a status first and its Event after it, as a kubelet does.
+        """
+        return eventually(lambda: self.events(name).get(reason), f"{name}: an Event {reason}")
+
     def messages(self, name: str) -> set[str]:
         """Return the messages of a Pod's Events."""
         answer = self.client.get(
@@ -199,7 +206,9 @@ def test_a_pod_that_succeeds_is_reported_as_a_kubelet_reports_it(bench: Bench) -
     }
     assert (status["hostIP"], status["qosClass"]) == ("127.0.0.1", "BestEffort")
     assert "Completed" in bench.kubectl("get", "pod", "succeeds")
-    assert {"Scheduled", "Pulled", "Created", "Started"} <= bench.events("succeeds").keys()
+    eventually(
+        lambda: {"Scheduled", "Pulled", "Created", "Started"} <= bench.events("succeeds").keys(), "its Events"
+    )
 
 
 def test_exit_code_signal_and_termination_message_are_reported(bench: Bench) -> None:
@@ -297,11 +306,8 @@ def test_a_missing_secret_holds_the_pod_until_it_is_there(bench: Bench) -> None:
     script = "cat /opt/secret/d/k; ls -lnL /opt/secret/d/k; id -u; touch /opt/secret/x || exit 0; exit 1"
     ids = {"runAsUser": 1983, "runAsGroup": 1983, "fsGroup": 1983}
     bench.create(pod("waits", container(script, volumeMounts=mount), volumes=[volume], securityContext=ids))
-    eventually(lambda: "FailedMount" in bench.events("waits"), "a FailedMount Event")
-    assert (
-        bench.events("waits")["FailedMount"]
-        == 'MountVolume.SetUp failed for volume "s" : secret "late" not found'
-    )
+    failure = 'MountVolume.SetUp failed for volume "s" : secret "late" not found'
+    assert bench.told("waits", "FailedMount") == failure
     assert "ContainerCreating" in bench.kubectl("get", "pod", "waits")
     bench.client.post(SECRETS, {"metadata": {"name": "late"}, "stringData": {"k": "the-value\n"}})
     assert bench.ended("waits")["phase"] == "Succeeded"
@@ -381,8 +387,8 @@ def test_unknown_and_malformed_images_are_reported_as_a_kubelet_does(bench: Benc
     bench.create(pod("unknown", container("exit 0", image="nowhere.local/unknown:1")))
     bench.when("unknown", lambda pod: waiting(pod) == "ErrImagePull", "ErrImagePull")
     bench.when("unknown", lambda pod: waiting(pod) == "ImagePullBackOff", "ImagePullBackOff")
-    eventually(lambda: "BackOff" in bench.events("unknown"), "a BackOff Event")
-    assert bench.events("unknown")["BackOff"] == 'Back-off pulling image "nowhere.local/unknown:1"'
+    assert bench.told("unknown", "BackOff") == 'Back-off pulling image "nowhere.local/unknown:1"'
+    eventually(lambda: "Error: ImagePullBackOff" in bench.messages("unknown"), "its last Event")
     messages = bench.messages("unknown")
     assert 'Pulling image "nowhere.local/unknown:1"' in messages
     assert {"Error: ErrImagePull", "Error: ImagePullBackOff"} <= messages
@@ -395,7 +401,7 @@ def test_unknown_and_malformed_images_are_reported_as_a_kubelet_does(bench: Benc
     bench.create(pod("malformed", container("exit 0", image="Not An Image")))
     bench.when("malformed", lambda pod: waiting(pod) == "InvalidImageName", "InvalidImageName")
     eventually(lambda: "Error: InvalidImageName" in bench.messages("malformed"), "its Events")
-    assert "couldn't parse image name" in bench.events("malformed")["InspectFailed"]
+    assert "couldn't parse image name" in bench.told("malformed", "InspectFailed")
     bench.client.delete(f"{PODS}/malformed", {})
     bench.gone("malformed", 5)
     bench.client.delete(f"{PODS}/unknown", {})
@@ -534,7 +540,7 @@ def test_a_crashing_sidecar_is_restarted_and_does_not_end_the_pod(bench: Bench) 
     held = bench.when("crashing", lambda pod: waiting(pod, "init") == "CrashLoopBackOff", "CrashLoopBackOff")
     assert held["status"]["initContainerStatuses"][0]["restartCount"] == 2
     assert crashes.read_text() == "crash\ncrash\n"
-    assert "Back-off restarting failed container sidecar" in bench.events("crashing")["BackOff"]
+    assert "Back-off restarting failed container sidecar" in bench.told("crashing", "BackOff")
     gate.touch()
     assert bench.ended("crashing")["phase"] == "Succeeded"
 
@@ -626,8 +632,7 @@ def test_a_pod_that_fits_no_node_is_unschedulable(bench: Bench) -> None:
     found = bench.when("misfit", unscheduled, "unschedulable")
     text = f"node(s) didn't match Pod's node affinity/selector. {NO_DEAL} Preemption is not helpful for scheduling."
     assert unscheduled(found) == f"0/1 nodes are available: 1 {text}"
-    eventually(lambda: "FailedScheduling" in bench.events("misfit"), "its Event")
-    assert bench.events("misfit")["FailedScheduling"] == unscheduled(found)
+    assert bench.told("misfit", "FailedScheduling") == unscheduled(found)
     assert found["status"]["phase"] == "Pending"
     bench.create(pod("greedy", container("exit 0", resources=asking("640"))))
     found = bench.when("greedy", unscheduled, "unschedulable")
@@ -711,7 +716,7 @@ def test_a_volume_over_its_size_limit_evicts_the_pod(bench: Bench) -> None:
     status = bench.ended("bulky", 40)
     assert (status["phase"], status["reason"]) == ("Failed", "Evicted")
     assert status["message"] == 'Usage of EmptyDir volume "work" exceeds the limit "1Mi". '
-    assert bench.events("bulky")["Evicted"] == status["message"]
+    assert bench.told("bulky", "Evicted") == status["message"]
 
 
 @pytest.mark.skipif(shutil.which("proot") is None, reason="the fallback needs proot")
