@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from devcluster.components import kind
 from tests.faults.answers import anything, sometimes, writes
 from tests.faults.api_faults import LostAnswer, Refusal
 from tests.faults.world import PODS, WORKERS, World, pod_of
@@ -38,16 +39,22 @@ def _seconds(world: World, most: float) -> float:
     return round(world.random.uniform(0.1, most), 2)
 
 
+def _one_of(world: World, parts: tuple[str, ...]) -> str:
+    """Return a part; where it has replicas, any of them."""
+    part = world.random.choice(parts)
+    return world.random.choice([name for name in world.cluster.components if kind(name) == part])
+
+
 def kill(world: World) -> str:
     """Kill a part and start it later."""
-    part, down = world.random.choice(KILLED), _seconds(world, 4)
+    part, down = _one_of(world, KILLED), _seconds(world, 4)
     world.crash(part, down)
     return f"{part} was dead for {down} s"
 
 
 def freeze(world: World) -> str:
     """Stop a part where it is."""
-    part, seconds = world.random.choice(FROZEN), _seconds(world, 8)
+    part, seconds = _one_of(world, FROZEN), _seconds(world, 8)
     world.pause(part, seconds)
     return f"{part} was frozen for {seconds} s"
 
@@ -81,7 +88,7 @@ def silence(world: World) -> str:
 def kill_behind_a_cut(world: World) -> str:
     """Let a part die and come back while it can't reach another."""
     link = world.random.choice(LINKS)
-    part = world.random.choice(("operator", "hookdriver", "mosquitto"))
+    part = _one_of(world, ("operator", "hookdriver", "mosquitto"))
     with world.silenced(link):
         world.kill(part)
         world.wait(_seconds(world, 3))

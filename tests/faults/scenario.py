@@ -56,6 +56,8 @@ class Scenario:
     """Further arguments by part, which is restarted with them: operator, mothership, hookdriver, node."""
     environment: dict[str, dict[str, str]] = field(default_factory=dict)
     """Further environment by part."""
+    replicas: int = 1
+    """Processes of the operator: the parts `operator`, `operator-2` and so on."""
     settle: float = 120.0
     """Seconds that every run may take to its verdict once the last fault is over."""
     needs: Callable[[], str] = lambda: ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from devcluster.cluster import Cluster, Options
+from devcluster.components import kind
 from tests.e2e.harness import Shell, make_pool
 from tests.faults import clients, leaks
 from tests.faults.clients import JsonClient
@@ -76,6 +77,7 @@ class Suite:
         self._outside.mkdir(mode=0o777)
         self._outside.chmod(0o777)
         self._cluster: Cluster | None = None
+        self._replicas = 0
         self._rest: dict[str, Footprint] = {}
         self._made = 0
         self._part = 0
@@ -249,18 +251,22 @@ class Suite:
 
     def _ready(self, scenario: Scenario) -> Cluster:
         """Return the cluster, its parts running as the scenario wants them."""
-        cluster = self._cluster or self._start()
-        self._cluster = cluster
+        if self._cluster is not None and self._replicas != scenario.replicas:
+            self.close()
+        cluster = self._cluster or self._start(scenario.replicas)
         self._dress(cluster, scenario)
         return cluster
 
-    def _start(self) -> Cluster:
+    def _start(self, replicas: int) -> Cluster:
         options = Options(
-            allow_paths=(self._outside,), arguments={"operator": GRACES}, relays=frozenset({"all"})
+            allow_paths=(self._outside,),
+            arguments={"operator": GRACES},
+            relays=frozenset({"all"}),
+            replicas=replicas,
         )
         cluster = Cluster(Path(tempfile.mkdtemp(dir=self._folder)) / "c", options, say=lambda _: None)
         cluster.up()
-        self._cluster, self._current = cluster, {}
+        self._cluster, self._replicas, self._current = cluster, replicas, {}
         self._plain = {
             name: (part.program.argv, part.program.env) for name, part in cluster.components.items()
         }
@@ -276,7 +282,8 @@ class Suite:
     def _dress(self, cluster: Cluster, scenario: Scenario) -> None:
         """Restart the parts that run with other arguments or another environment than the scenario wants."""
         for name, (argv, env) in self._plain.items():
-            more = scenario.arguments.get(name, ()), scenario.environment.get(name, {})
+            of = kind(name)
+            more = scenario.arguments.get(of, ()), scenario.environment.get(of, {})
             if self._current.get(name, ((), {})) == more:
                 continue
             part = cluster.component(name)
@@ -299,13 +306,19 @@ class Suite:
 
 def footprints(cluster: Cluster) -> dict[str, Footprint]:
     """Measure the parts that are watched for leaks."""
-    return {name: Footprint.of(cluster.component(name).pid) for name in leaks.WATCHED}
+    return {
+        name: Footprint.of(part.pid)
+        for name, part in cluster.components.items()
+        if kind(name) in leaks.WATCHED
+    }
 
 
 def run_all(suite: Suite, scenarios: Sequence[Scenario], runs: int | None) -> None:
     """Run every scenario; `runs`, when given, is divided among them in proportion to each one's own load."""
     # Those that want the same parts follow each other: no part is restarted without need.
-    ordered = sorted(scenarios, key=lambda item: (repr(item.arguments), repr(item.environment), item.name))
+    ordered = sorted(
+        scenarios, key=lambda item: (item.replicas, repr(item.arguments), repr(item.environment), item.name)
+    )
     weight = sum(item.runs for item in ordered)
     for item in ordered:
         suite.run(item, item.runs if runs is None else max(FEWEST_RUNS, -(-runs * item.runs // weight)))

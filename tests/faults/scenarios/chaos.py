@@ -5,14 +5,10 @@ from tests.faults.scenario import scenario
 from tests.faults.verdict import Expected
 from tests.faults.world import World
 
+EXPECTED = Expected(reasons=frozenset({"PodDeleted", "NodeLost", "NonZeroExit", "LeaseLost"}))
 
-@scenario(
-    runs=40,
-    rounds=4,
-    work="sleep 1",
-    expected=Expected(reasons=frozenset({"PodDeleted", "NodeLost", "NonZeroExit", "LeaseLost"})),
-    settle=300,
-)
+
+@scenario(runs=40, rounds=4, work="sleep 1", expected=EXPECTED, settle=300)
 def inject(world: World) -> None:
     """Do a few things, one right after the other."""
     for act, seed in plan(world.seed, world.round):
