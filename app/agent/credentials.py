@@ -117,6 +117,11 @@ def _assemble(token: PoolToken, key: bytes, now: dt.datetime) -> PoolCredentials
         raise CredentialsError(
             "privateKey does not belong to the token's certificate: use the key that the pool's CSR was made with"
         )
+    if _common_name(certificate) != token.pool_ulid:
+        raise CredentialsError(
+            f"the token's certificate is not that of its pool {token.pool_ulid}, and the broker goes by the certificate: "
+            "copy the whole content of the pool's .config file again"
+        )
     if now >= certificate.not_valid_after_utc:
         when = _written(certificate.not_valid_after_utc)
         raise CredentialsError(
@@ -162,6 +167,11 @@ def _certificate(token: PoolToken) -> x509.Certificate:
         raise CredentialsError(
             "the token's certificate can't be read: copy the pool's .config file again"
         ) from None
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(names[0].value) if len(names) == 1 else ""
 
 
 def _public(key: Any) -> bytes:  # noqa: ANN401 - one of cryptography's public key types

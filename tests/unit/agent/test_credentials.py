@@ -108,6 +108,14 @@ def test_a_key_of_another_certificate_is_found_out(material: Material) -> None:
     )
 
 
+def test_a_certificate_of_another_pool_is_found_out(material: Material) -> None:
+    """The broker would let it in as that pool, and refuse every topic of this one."""
+    theirs = certificate(material.key.public_key(), material.authority, "01J00000000000000000000000", "ca")
+    token = replace(material.token, certificate=theirs)
+    text = fault(secret_data(token.encode(), encoded(material.key_pem)))
+    assert f"is not that of its pool {a.POOL_ULID}" in text
+
+
 def test_keys_that_cannot_serve_are_told_apart(material: Material) -> None:
     """Encrypted, no key at all, not RSA."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
