@@ -118,6 +118,8 @@ class Mail:
             run = worker.run
             setting.memory.made_secret = None
             if run is not None:
+                if decision.over:
+                    effects.delete_secret_of(self._cluster.api, worker, run)
                 for kind in ("accepted", "pod", "started", "finished"):
                     setting.memory.sent.pop(f"{kind}:{run.run}:{run.sequence}", None)
             return worker

@@ -194,9 +194,9 @@ class Agent:
         decision = claim.decide(worker, message, self.pool)
         if isinstance(decision, claim.AnswerAgain):
             suffix = f":{message.run}:{message.sequence}"
-            return Took(
-                memory=changed(memory, sent=frozenset(k for k in memory.sent if not k.endswith(suffix)))
-            )
+            said = frozenset(key for key in memory.sent if not key.endswith(suffix))
+            name = attempt_name(message.run, message.stage, message.sequence)
+            return Took(memory=changed(memory, sent=said), drops_secret=(name if decision.over else "", ""))
         if isinstance(decision, claim.Claim):
             return Took(claims=decision.runner_image)
         held = worker.run is not None and worker.run.key == (message.run, message.sequence)

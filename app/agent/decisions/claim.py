@@ -11,7 +11,7 @@ from app.agent.decisions import images
 from app.agent.pool_state import PoolView
 from app.agent.worker_state import WorkerView
 from protocol.messages import RunScheduled
-from protocol.runs import Reason, Rejection
+from protocol.runs import Phase, Reason, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class AnswerAgain:
-    """The run is recorded already: say so again, from what is known."""
+    """The run is recorded already: say so again, from what is known.
+
+    `over` says that it has its verdict. Whoever tried to claim it, too, may have made its Secret once more since then,
+    and the message comes back to just that one: what it made goes (tests/model found the way there).
+    """
+
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ Decision = Claim | AnswerAgain | Reject
 def decide(worker: WorkerView, scheduled: RunScheduled, pool: PoolView) -> Decision:
     """Return what becomes of `scheduled`, which names this very Worker object."""
     if worker.run is not None and worker.run.key == (scheduled.run, scheduled.sequence):
-        return AnswerAgain()
+        return AnswerAgain(over=worker.run.phase is Phase.FINISHED)
     if scheduled.assignment <= worker.assignment:
         number = scheduled.assignment
         return Reject(Rejection.BUSY, f"assignment {number} of this worker was answered before", record=False)

@@ -118,6 +118,20 @@ def test_a_secret_that_another_replica_put_in_its_place_goes_with_the_verdict(
     assert world.secrets() == []
 
 
+def test_a_secret_that_another_replica_makes_after_the_verdict_goes_when_its_message_comes_back(
+    world: World, material: Material
+) -> None:
+    """It had decided to claim before the verdict: its patch is a conflict, and nobody else knows of the Secret."""
+    world.up(a.worker_object())
+    to_running(world, material)
+    secret = world.api.objects["secrets", a.NAMESPACE, a.POD_NAME]
+    finish(world)
+    world.api.put(SECRETS, {**secret, "metadata": {**secret["metadata"], "uid": "the-other-replica's"}})
+    claim(world, material)
+    assert world.secrets() == []
+    assert world.status()["run"]["phase"] == "Finished"
+
+
 def test_somebody_elses_secret_of_that_name_stays_at_the_verdict(world: World, material: Material) -> None:
     """The run's own was deleted by hand, and the name was used again."""
     world.up(a.worker_object())
