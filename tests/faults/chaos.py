@@ -121,7 +121,7 @@ def refuse_calls(world: World) -> str:
 
 def lose_a_pod(world: World) -> str:
     """Delete the Pod of a run, in whatever phase."""
-    busy = [worker for worker in world.workers() if worker["status"].get("run")]
+    busy = [worker for worker in world.workers() if worker.get("status", {}).get("run")]
     if not busy:
         return "no Pod was there to delete"
     grace = world.random.choice((0, None))
