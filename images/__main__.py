@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from images import catalogue, standin
-from images.engines import Engine, ImageError, engine, run
+from images.engines import Engine, ImageError, Order, engine, run
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     build.add_argument(
         "--base", default=catalogue.BASE, help="base image, @sha256:... included; local: a stand-in"
     )
+    build.add_argument("--fresh", action="store_true", help="take nothing from the cache of earlier builds")
     base = commands.add_parser("base", help="make the local stand-in of the base, if it isn't there")
     base.add_argument("--again", action="store_true", help="make it anew")
     save = commands.add_parser("save", help="write images as OCI archives, for where no registry is")
@@ -48,7 +49,7 @@ def _origin() -> catalogue.Origin:
     revision = _git("rev-parse", "HEAD") or "unknown"
     if _git("status", "--porcelain"):
         revision += "-changed"
-    epoch = os.environ.get("SOURCE_DATE_EPOCH") or _git("log", "-1", "--format=%ct") or "0"
+    epoch = os.environ.get("SOURCE_DATE_EPOCH") or str(catalogue.EPOCH)
     source = os.environ.get("SOURCE_URL") or catalogue.public_source(_git("remote", "get-url", "origin"))
     return catalogue.Origin(version=catalogue.version(), revision=revision, source=source, epoch=int(epoch))
 
@@ -72,7 +73,15 @@ def _build(chosen: argparse.Namespace) -> None:
         values = catalogue.arguments(image, origin, base, chosen.registry)
         began = time.monotonic()
         command = with_engine.build(
-            image.dockerfile, tag, values, origin.epoch, pull=not local and not image.on
+            Order(
+                dockerfile=image.dockerfile,
+                tag=tag,
+                arguments=values,
+                labels=catalogue.labels(values),
+                epoch=origin.epoch,
+                pull=not local and not image.on,
+                fresh=chosen.fresh,
+            )
         )
         if subprocess.run(command, cwd=catalogue.ROOT, stdout=sys.stderr, check=False).returncode:
             hint = "" if local else "; BASE=local builds on a stand-in where no registry answers"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,11 @@ BASE: Final = "docker.io/library/python:3.13.15-slim-trixie"
 
 SBOM: Final = "/usr/share/sbom/image.cdx.json"
 """Where each image has its bill of materials, as CycloneDX JSON."""
+
+
+EPOCH: Final = 315532800
+"""The time of every file in an image, seconds since 1970: 1980 began. Always the same, so that a layer whose content is
+the same stays the same from one commit to the next, and a registry and a node keep it once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +106,14 @@ def arguments(image: Image, origin: Origin, base: str, registry: str) -> dict[st
         below = next(other for other in IMAGES if other.short == image.on)
         values["IMAGE"] = reference(below, origin, registry)
     return values
+
+
+def labels(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that come from the arguments of a build."""
+    prefix = "org.opencontainers.image."
+    return {
+        f"{prefix}version": values["VERSION"],
+        f"{prefix}revision": values["REVISION"],
+        f"{prefix}source": values["SOURCE"],
+        f"{prefix}base.name": values["PYTHON_IMAGE"],
+    }

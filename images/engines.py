@@ -20,28 +20,46 @@ class ImageError(Exception):
     """An image can't be built; the text says why and what to do."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be built."""
+
+    dockerfile: str
+    tag: str
+    arguments: Mapping[str, str]
+    labels: Mapping[str, str]
+    epoch: int
+    """The time that files get, seconds since 1970."""
+
+    pull: bool
+    """Look for the base in its registry; otherwise it is here already."""
+
+    fresh: bool = False
+    """Take nothing from the cache of earlier builds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """A program that builds images."""
 
     name: str
 
-    def build(
-        self, dockerfile: str, tag: str, arguments: Mapping[str, str], epoch: int, *, pull: bool
-    ) -> list[str]:
+    def build(self, order: Order) -> list[str]:
         """Return the command line of a build. With docker, files keep their times unless its builder rewrites them."""
-        given = [
-            part for name, value in sorted(arguments.items()) for part in ("--build-arg", f"{name}={value}")
-        ]
-        common = ["--file", dockerfile, "--tag", tag, *given]
+        common = [f"--file={order.dockerfile}", f"--tag={order.tag}"]
+        common += [f"--build-arg={name}={value}" for name, value in sorted(order.arguments.items())]
+        if order.fresh:
+            common.append("--no-cache")
         if self.name == "docker":
-            return ["docker", "build", "--build-arg", f"SOURCE_DATE_EPOCH={epoch}", *common, "."]
-        trust = [f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.exists() else []
+            return ["docker", "build", f"--build-arg=SOURCE_DATE_EPOCH={order.epoch}", *common, "."]
+        if CERTIFICATES.exists():
+            common.append(f"--volume={CERTIFICATES}:{CERTIFICATES}:ro")
+        # Given again, by value: to buildah's cache a LABEL is the same whatever the arguments in it.
+        common += [f"--label={name}={value}" for name, value in sorted(order.labels.items())]
+        common += [f"--timestamp={order.epoch}", "--identity-label=false", "--layers"]
+        common.append("--pull" if order.pull else "--pull-never")
         # Chroot isolation asks nothing of the machine; its steps share the machine's network, as they must to fetch.
-        return [
-            *("buildah", "build", "--layers", "--isolation=chroot", "--network=host", f"--timestamp={epoch}"),
-            *("--pull" if pull else "--pull-never", *trust, *common, "."),
-        ]
+        return ["buildah", "build", "--isolation=chroot", "--network=host", *common, "."]
 
     def facts(self, tag: str) -> Facts:
         """Return what was built; raises ImageError when there is no such image."""
