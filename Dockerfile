@@ -1,11 +1,14 @@
 # The operator's image. Build it from the root of the repository: `make images`, or
 #   docker build --tag workerpool-operator:0.1.0 .
-# docs/images.md says what can be given, and how two builds become the same.
+# docs/images.md says what can be given, and how two builds become the same; docs/fips.md what FIPS=true makes of it.
 ARG PYTHON_IMAGE=docker.io/library/python:3.13.15-slim-trixie
 
 # The root of the image. The base's own layers aren't taken over: they hold what is removed here.
 FROM ${PYTHON_IMAGE} AS root
-COPY images/steps/tidy-base.sh /tmp/
+ARG FIPS=false
+ARG DEBIAN_SNAPSHOT=
+COPY images/steps/debian-packages.sh images/steps/fips-provider.sh images/steps/tidy-base.sh /tmp/
+RUN if [ "$FIPS" = true ]; then sh /tmp/debian-packages.sh openssl openssl-provider-fips && sh /tmp/fips-provider.sh; fi
 RUN sh /tmp/tidy-base.sh
 
 FROM ${PYTHON_IMAGE} AS packages
@@ -13,6 +16,10 @@ COPY images/steps/install-packages.sh images/locks/operator.txt /build/
 # Of the Kubernetes client the operator takes configuration and transport; it loads the rest, 120 MB, for nobody else.
 RUN sh /build/install-packages.sh /build/operator.txt \
     kubernetes/aio kubernetes/client/api 'kubernetes/client/models/v*'
+ARG FIPS=false
+ARG DEBIAN_SNAPSHOT=
+COPY images/steps/debian-packages.sh images/steps/own-cryptography.sh /build/
+RUN if [ "$FIPS" = true ]; then sh /build/own-cryptography.sh /build/operator.txt; fi
 
 FROM packages AS sbom
 ARG VERSION=0.1.0

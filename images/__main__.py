@@ -70,7 +70,7 @@ def _build(chosen: argparse.Namespace) -> None:
     base = catalogue.BASE if local else chosen.base
     for image in images:
         tag = catalogue.reference(image, origin, chosen.registry)
-        values = catalogue.arguments(image, origin, base, chosen.registry)
+        values = catalogue.arguments(image, origin, base)
         began = time.monotonic()
         command = with_engine.build(
             Order(
@@ -79,7 +79,7 @@ def _build(chosen: argparse.Namespace) -> None:
                 arguments=values,
                 labels=catalogue.labels(values),
                 epoch=origin.epoch,
-                pull=not local and not image.on,
+                pull=not local,
                 fresh=chosen.fresh,
             )
         )
@@ -122,7 +122,7 @@ def _save(chosen: argparse.Namespace) -> None:
 
 def _sbom(chosen: argparse.Namespace) -> None:
     with_engine, origin = engine(), _origin()
-    (image,) = [image for image in catalogue.chosen(chosen.images) if image.short == chosen.images[0]]
+    (image,) = catalogue.chosen(chosen.images)
     tag = catalogue.reference(image, origin, chosen.registry)
     print(with_engine.read(tag, catalogue.SBOM), end="")
 

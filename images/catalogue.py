@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -34,8 +34,8 @@ class Image:
     flavour: str = ""
     """Ends the tag, for another make of an image of the same name."""
 
-    on: str = ""
-    """Short name of the image that this one is built on, given as the argument ``IMAGE``."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """Arguments of its own."""
 
 
 IMAGES: Final = (
@@ -46,7 +46,7 @@ IMAGES: Final = (
 """What `make images` builds."""
 
 FIPS: Final = Image(
-    "operator-fips", "images/fips.Dockerfile", "workerpool-operator", "operator", "-fips", "operator"
+    "operator-fips", "Dockerfile", "workerpool-operator", "operator", "-fips", {"FIPS": "true"}
 )
 """The operator with a FIPS provider (docs/fips.md); built when it is named."""
 
@@ -80,10 +80,7 @@ def chosen(names: Sequence[str]) -> tuple[Image, ...]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"no image is called {', '.join(unknown)}; there are {', '.join(known)}")
-    wanted = [known[name] for name in names] or list(IMAGES)
-    needed = [known[image.on] for image in wanted if image.on and known[image.on] not in wanted]
-    # What others are built on comes first.
-    return tuple(sorted((*needed, *wanted), key=lambda image: bool(image.on)))
+    return tuple(known[name] for name in names) or IMAGES
 
 
 def public_source(remote: str) -> str:
@@ -94,18 +91,15 @@ def public_source(remote: str) -> str:
     return f"https://{rest.rpartition('@')[2].removesuffix('.git')}"
 
 
-def arguments(image: Image, origin: Origin, base: str, registry: str) -> dict[str, str]:
+def arguments(image: Image, origin: Origin, base: str) -> dict[str, str]:
     """Return the arguments of a build."""
-    values = {
+    return {
         "VERSION": f"{origin.version}{image.flavour}",
         "REVISION": origin.revision,
         "SOURCE": origin.source,
         "PYTHON_IMAGE": base,
+        **image.arguments,
     }
-    if image.on:
-        below = next(other for other in IMAGES if other.short == image.on)
-        values["IMAGE"] = reference(below, origin, registry)
-    return values
 
 
 def labels(values: Mapping[str, str]) -> dict[str, str]:

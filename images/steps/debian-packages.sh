@@ -13,5 +13,5 @@ deb [check-valid-until=no] $archive/debian/$DEBIAN_SNAPSHOT $VERSION_CODENAME-up
 deb [check-valid-until=no] $archive/debian-security/$DEBIAN_SNAPSHOT $VERSION_CODENAME-security main
 END
 fi
-apt-get -qq update
-DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@" >/dev/null
+apt-get -qq -o Acquire::Retries=3 update
+DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 install --yes --no-install-recommends "$@" >/dev/null
