@@ -187,7 +187,7 @@ def test_it_runs_as_1983_on_a_read_only_root(operator: Built) -> None:
     """The help is printed, and nothing can be written but /tmp."""
     assert operator.run("id", "-u").stdout.strip() == "1983"
     assert operator.run("touch", "/srv/x").returncode != 0
-    assert operator.run("touch", "/tmp/x").returncode == 0
+    assert operator.run("touch", "/tmp/x").returncode == 0  # noqa: S108 - the container's own
     helped = operator.run("sh", "-c", "cd /srv && python -m app --help")
     assert helped.returncode == 0, helped.stderr
     assert "--hook-bind-address" in helped.stdout
