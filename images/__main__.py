@@ -50,6 +50,8 @@ def _origin() -> catalogue.Origin:
     if _git("status", "--porcelain"):
         revision += "-changed"
     epoch = os.environ.get("SOURCE_DATE_EPOCH") or str(catalogue.EPOCH)
+    if not epoch.isdecimal():
+        raise ImageError(f"SOURCE_DATE_EPOCH must be a number of seconds since 1970, not {epoch!r}")
     source = os.environ.get("SOURCE_URL") or catalogue.public_source(_git("remote", "get-url", "origin"))
     return catalogue.Origin(version=catalogue.version(), revision=revision, source=source, epoch=int(epoch))
 

@@ -57,7 +57,7 @@ class Engine:
         # Given again, by value: to buildah's cache a LABEL is the same whatever the arguments in it.
         common += [f"--label={name}={value}" for name, value in sorted(order.labels.items())]
         common += [f"--timestamp={order.epoch}", "--identity-label=false", "--layers"]
-        common.append("--pull" if order.pull else "--pull-never")
+        common.append("--pull-always" if order.pull else "--pull-never")
         # Chroot isolation asks nothing of the machine; its steps share the machine's network, as they must to fetch.
         return ["buildah", "build", "--isolation=chroot", "--network=host", *common, "."]
 

@@ -3,7 +3,8 @@
 # here from the source that lock file $1 names, against the base's OpenSSL.
 set -eu
 
-sh /build/debian-packages.sh gcc libc6-dev libssl-dev pkg-config cargo rustc
+tools="gcc libc6-dev libssl-dev pkg-config cargo rustc"
+sh /build/debian-packages.sh $tools
 [ -e "$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] ||
     sh /build/debian-packages.sh python3-dev
 sed -n '/^cryptography==/,/[^\\]$/p' "$1" >/build/cryptography.txt
@@ -12,3 +13,6 @@ CARGO_HOME=/build/cargo pip --disable-pip-version-check --no-cache-dir --python 
 PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv
 # It is the base's, indeed: one libcrypto for both.
 ldd /opt/venv/lib/python3*/site-packages/cryptography/hazmat/bindings/_rust.abi3.so | grep -q libcrypto
+# This stage is kept for rebuilds: not with a gigabyte of tools.
+DEBIAN_FRONTEND=noninteractive apt-get -qq purge --yes --autoremove $tools >/dev/null
+rm -rf /build/cargo
