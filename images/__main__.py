@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     build.add_argument("--fresh", action="store_true", help="take nothing from the cache of earlier builds")
     base = commands.add_parser("base", help="make the local stand-in of the base, if it isn't there")
     base.add_argument("--again", action="store_true", help="make it anew")
-    save = commands.add_parser("save", help="write images as OCI archives, for where no registry is")
+    save = commands.add_parser("save", help="write images as archives, for where no registry is")
     save.add_argument("--to", type=Path, required=True, help="folder")
     sbom = commands.add_parser("sbom", help="print the bill of materials of a built image")
     for command in (build, save, sbom):
@@ -118,7 +118,7 @@ def _save(chosen: argparse.Namespace) -> None:
         if with_engine.name == "docker":
             run(["docker", "save", "--output", str(target), tag])
         else:
-            run(["buildah", "push", "--quiet", tag, f"oci-archive:{target}:{tag}"])
+            run(["buildah", "push", "--quiet", tag, f"docker-archive:{target}:{tag}"])
         print(target)
 
 

@@ -80,9 +80,7 @@ class Engine:
             return run(["docker", "run", "--rm", "--network=none", "--entrypoint=cat", tag, path])
         container = run(["buildah", "from", "--pull-never", tag]).strip()
         try:
-            return run(
-                ["buildah", "run", "--isolation=chroot", "--network=none", container, "--", "cat", path]
-            )
+            return run(["buildah", "run", "--isolation=chroot", container, "--", "cat", path])
         finally:
             run(["buildah", "rm", container])
 

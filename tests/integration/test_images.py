@@ -49,6 +49,22 @@ kill $!
 wait
 """
 
+# What the operator does with cryptography: reads a pool's key, opens a sealed payload, speaks TLS.
+WORKS = """
+import ssl
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from protocol.sealing import OpeningKey, RunPayload, SealingKey
+
+key = rsa.generate_private_key(65537, 2048)
+private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+payload = RunPayload("https://mothership", "token", bytes(32))
+assert OpeningKey(private).open(SealingKey(public).seal(payload)) == payload
+names = [cipher["name"] for cipher in ssl.create_default_context().get_ciphers()]
+print("TLS_AES_256_GCM_SHA384" in names, any("CHACHA" in name for name in names))
+"""
+
 
 @dataclass(frozen=True)
 class Built:
@@ -228,6 +244,12 @@ def test_with_a_provider_fips_mode_is_on_and_said(with_fips: Built) -> None:
     (line,) = [json.loads(line) for line in served.stderr.splitlines() if '"FIPS 140 mode"' in line]
     assert line["enabled"] is True
     assert len(set(line["openssl"].values())) == 1
+
+
+def test_what_the_operator_does_is_approved(with_fips: Built) -> None:
+    """In FIPS mode it can still do its work; and what isn't approved is really gone."""
+    worked = with_fips.run("sh", "-c", 'cd /srv && exec python -c "$0"', WORKS)
+    assert worked.stdout.strip() == "True False", worked.stderr
 
 
 def test_switched_off_again_the_same_image_refuses(with_fips: Built) -> None:
