@@ -37,6 +37,8 @@ FOR_TESTS = (
     Requirement("curl", "curl", "hooks are asked as a user would", frozenset()),
     Requirement("busybox", "busybox-static", "the executor runs in the smallest of images", frozenset()),
     Requirement("proot", "proot", "the process node where user namespaces are refused", frozenset()),
+    Requirement("buildah", "buildah", "builds the images", frozenset()),
+    Requirement("debootstrap", "debootstrap", "the images' base where no registry answers", frozenset()),
 )
 """What single tests need beyond that; without it they are skipped."""
 INSTALL = {"apt-get": "apt-get install -y", "dnf": "dnf install -y", "brew": "brew install"}
