@@ -2,7 +2,7 @@
 
 from tests.faults.scenario import scenario
 from tests.faults.verdict import Expected
-from tests.faults.world import World
+from tests.faults.world import World, phase_of
 
 LOST_AFTER, GRACE = 8, 8
 LEASE = ("--lease=2", f"--lost-after={LOST_AFTER}", f"--lost-grace={GRACE}", "--stop-grace=2")
@@ -26,7 +26,7 @@ def inject(world: World) -> None:
     caught |= {
         worker["status"]["run"]["id"]
         for worker in world.workers()
-        if worker["status"].get("run", {}).get("phase") == "Running"
+        if phase_of(worker) == "Running"
     }
     with world.silenced("launcher-mothership"), world.silenced("node-api"):
         world.wait(LOST_AFTER + SLACK)
