@@ -23,11 +23,7 @@ def inject(world: World) -> None:
     """Cut it off for longer than a lease lasts; look at the runs before the mothership's patience ends."""
     caught = {world.await_phase("Running")["status"]["run"]["id"]}
     world.wait(1)
-    caught |= {
-        worker["status"]["run"]["id"]
-        for worker in world.workers()
-        if phase_of(worker) == "Running"
-    }
+    caught |= {worker["status"]["run"]["id"] for worker in world.workers() if phase_of(worker) == "Running"}
     with world.silenced("launcher-mothership"), world.silenced("node-api"):
         world.wait(LOST_AFTER + SLACK)
         before = world.journal.read()
