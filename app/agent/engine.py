@@ -61,6 +61,9 @@ from protocol.runs import Outcome, Phase, Reason, Result
 PAUSE_WITHOUT_SCHEMA = 5.0
 LOOK_AGAIN = 1.0
 MOST_LOOK_PAUSE = 60.0
+ASK_AGAIN = 3.0
+"""How many graces of a Pod that doesn't come pass before it is asked for once more: Metacontroller's own pause after
+calls that failed doubles each time, up to 1,000 seconds, and every change in between doubles it once more."""
 DELETED_WAIT = 60.0
 """Seconds after which a deleted Worker's run without a Pod is given back: it was never started."""
 
@@ -287,6 +290,8 @@ class Engine:
             outcome = Outcome(Result.FAILED, Reason.POD_DELETED, text)
         if outcome is not None:
             return self._finish(worker, case, outcome, None), None
+        if held >= self._graces.run_pod * ASK_AGAIN:
+            worker = self._status.write(worker, patches.awaited(worker, self._clock.timestamp()))
         pause = min(max(held, self._graces.run_pod, LOOK_AGAIN), MOST_LOOK_PAUSE)
         case.memory.next_look = self._clock.monotonic() + pause
         return worker, pause

@@ -63,6 +63,11 @@ def advanced(worker: WorkerView, run: Attempt, phase: Phase, pod_uid: str) -> Pa
     return _patch(worker, {"run": {"phase": phase.value, "podUID": run.pod_uid or pod_uid}})
 
 
+def awaited(worker: WorkerView, awaited_at: str) -> Patch:
+    """Record that the run still has no Pod: the change makes Metacontroller ask the hooks at once."""
+    return _patch(worker, {"run": {"podAwaitedAt": awaited_at}})
+
+
 def finished(
     worker: WorkerView, run: Attempt, outcome: Outcome, pod_uid: str | None, kept: Sequence[str]
 ) -> Patch:

@@ -2,7 +2,7 @@
 
 from tests.faults.scenario import scenario
 from tests.faults.verdict import Expected
-from tests.faults.world import World
+from tests.faults.world import World, phase_of
 
 LOST_AFTER, GRACE = 8, 8
 LEASE = ("--lease=2", f"--lost-after={LOST_AFTER}", f"--lost-grace={GRACE}", "--stop-grace=2")
@@ -23,11 +23,7 @@ def inject(world: World) -> None:
     """Cut it off for longer than a lease lasts; look at the runs before the mothership's patience ends."""
     caught = {world.await_phase("Running")["status"]["run"]["id"]}
     world.wait(1)
-    caught |= {
-        worker["status"]["run"]["id"]
-        for worker in world.workers()
-        if worker["status"].get("run", {}).get("phase") == "Running"
-    }
+    caught |= {worker["status"]["run"]["id"] for worker in world.workers() if phase_of(worker) == "Running"}
     with world.silenced("launcher-mothership"), world.silenced("node-api"):
         world.wait(LOST_AFTER + SLACK)
         before = world.journal.read()

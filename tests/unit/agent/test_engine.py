@@ -505,6 +505,19 @@ def test_dry_runs_become_rarer(world: World, material: Material) -> None:
     assert 4 <= world.api.count("dry-run", "pods") <= 12
 
 
+def test_a_pod_that_does_not_come_is_asked_for_again(world: World, material: Material) -> None:
+    """Metacontroller waits up to 1,000 seconds after failed calls; a change of the Worker makes it call at once."""
+    world.up(a.worker_object())
+    claim(world, material)
+    world.pass_time(12)
+    assert "podAwaitedAt" not in world.status()["run"]
+    world.api.calls.clear()
+    world.pass_time(300)
+    assert world.status()["run"]["podAwaitedAt"]
+    assert 4 <= world.api.count("patch", "workers") <= 8
+    assert world.status()["run"]["phase"] == "Scheduled"
+
+
 def test_a_claim_whose_secret_is_gone_and_that_never_started_is_closed(
     world: World, material: Material
 ) -> None:
