@@ -408,5 +408,18 @@ CREDENTIALS_MODE: Final = 0o440
 CONTROLLER_NAMESPACE: Final = "spacelift-worker-controller-system"
 """Namespace that the operator is installed into."""
 
+HOOK_SERVICE: Final = "spacelift-workerpool-controller-webhook-service"
+"""Service that Metacontroller calls the hooks by."""
+
+# Keys of the Secret with the hooks' credentials.
+HOOK_CA_KEY: Final = "ca.crt"
+"""PEM of the authorities to trust, the one that signs first."""
+
+HOOK_CA_PRIVATE_KEY: Final = "ca.key"
+"""PEM of the private key of the first one."""
+
+HOOK_TOKEN_KEY: Final = "token"  # noqa: S105 - the name of a key
+"""Bearer token that Metacontroller sends with each hook call."""
+
 RUN_RESULT_KEPT_MESSAGE_LIMIT: Final = 1024
 """Longest outcome message (characters) that the agent stores in a Worker's status."""
