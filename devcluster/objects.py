@@ -15,17 +15,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from devcluster.kubectl import Document, Kubectl
-from devcluster.paths import PACKAGE, REPOSITORY
+from devcluster.paths import REPOSITORY
 from devcluster.progress import wait_until
 
 DEFINITION = "CustomResourceDefinition"
 HOOK_GROUP = "metacontroller.k8s.io/"
 LEFT_OUT = frozenset({"Deployment"})
 SOURCES = (
-    PACKAGE / "hookdriver" / "crds.yaml",
-    REPOSITORY / "crds",
+    REPOSITORY / "manifests" / "metacontroller",
     REPOSITORY / "manifests",
-    REPOSITORY / "metacontroller",
 )
 
 

@@ -10,7 +10,12 @@ ROOT = Path(__file__).resolve().parents[3]
 PLACES = {
     "paho": ("app/agent/paho_client.py", "mothership/broker_client.py"),
     "kubernetes": ("app/cluster/", "devcluster/hookdriver/api.py"),
-    "cryptography": ("app/agent/credentials.py", "app/webhook/authority.py", "mothership/ca.py", "devcluster/"),
+    "cryptography": (
+        "app/agent/credentials.py",
+        "app/webhook/authority.py",
+        "mothership/ca.py",
+        "devcluster/",
+    ),
     "joserfc": ("protocol/sealing.py",),
     "jsonschema": ("protocol/schema.py",),
     "flask": ("app/web/", "app/assembly.py", "mothership/"),
