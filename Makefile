@@ -74,6 +74,10 @@ model: venv ## Check the protocol as a state machine, with big bounds (SEED= for
 crds: tools ## Generate crds/ from crdgen/ and the API server's own OpenAPI
 	@$(BIN)/python -m crdgen
 
+.PHONY: install-yaml
+install-yaml: tools ## Write manifests/install*.yaml (ARGS="--image NAME:TAG --to FOLDER" for a registry of one's own)
+	@$(BIN)/python -m devcluster.render $(ARGS)
+
 .PHONY: demo
 demo: tools ## The whole way of a run, shown and checked (KEEP=1 leaves it running)
 	@$(BIN)/python -m devcluster.demo

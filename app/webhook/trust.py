@@ -49,8 +49,8 @@ class HookSecret:
         """Read a Secret; raises SecretError."""
         data = secret.get("data") or {}
         token = _decoded(data, words.HOOK_TOKEN_KEY).decode("ascii", "replace").strip()
-        if not token:
-            raise SecretError(f"its key {words.HOOK_TOKEN_KEY} is empty: {_FIX}")
+        if not token.isascii() or not token:
+            raise SecretError(f"its key {words.HOOK_TOKEN_KEY} is no text of ASCII letters: {_FIX}")
         certificate, key = (_decoded(data, each) for each in (words.HOOK_CA_KEY, words.HOOK_CA_PRIVATE_KEY))
         try:
             return cls(Authority.load(certificate, key), token)

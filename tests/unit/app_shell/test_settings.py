@@ -51,6 +51,11 @@ def test_every_flag_is_parsed() -> None:
     """The whole of a full command line."""
     arguments = [
         "--hook-bind-address=127.0.0.1:9000",
+        "--hook-credentials-secret=hooks",
+        "--hook-require-token",
+        "--hook-server-names=hooks.operators,127.0.0.1",
+        "--hook-certificate-dir=",
+        "--hook-token-file=",
         "--health-probe-bind-address=[::]:9001",
         "--kubeconfig=/etc/kubeconfig",
         "--namespaces=one,two",
@@ -71,7 +76,7 @@ def test_every_flag_is_parsed() -> None:
         "--verdict-report-grace=90s",
         "--native-sidecars=true",
         "--mqtt-publish-rate=100",
-        "--hooks-only",
+        "--hooks-only=false",
         "--log-level=DEBUG",
         "--log-format=json",
         "--leader-elect",
@@ -85,6 +90,11 @@ def test_every_flag_is_parsed() -> None:
     ]
     assert parse(arguments, {}) == Settings(
         hook_bind_address=Address("127.0.0.1", 9000),
+        hook_credentials_secret="hooks",
+        hook_require_token=True,
+        hook_server_names=("hooks.operators", "127.0.0.1"),
+        hook_certificate_dir="",
+        hook_token_file="",
         health_probe_bind_address=Address("::", 9001),
         kubeconfig="/etc/kubeconfig",
         namespaces=("one", "two", "three"),
@@ -103,7 +113,7 @@ def test_every_flag_is_parsed() -> None:
         verdict_report_grace=90.0,
         native_sidecars=True,
         mqtt_publish_rate=100.0,
-        hooks_only=True,
+        hooks_only=False,
         log_level="debug",
         log_format="json",
         leader_elect=True,
@@ -216,3 +226,30 @@ def test_settings_without_effect_are_named() -> None:
         "--enable-http2",
     ]
     assert not list(parse([], {}).warnings())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--hook-credentials-secret=hooks", "--hook-certificate-dir=/certificates"],
+        ["--hook-credentials-secret=hooks", "--hook-token-file=/token"],
+        ["--hook-require-token"],
+        ["--hooks-only", "--hook-credentials-secret=hooks"],
+        ["--hook-credentials-secret=Not_A_Name"],
+        ["--hook-server-names=a b"],
+    ],
+)
+def test_ways_to_serve_hooks_that_contradict_each_other_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a word about the way out."""
+    with pytest.raises(SystemExit):
+        parse(arguments, {})
+    assert "--hook" in capsys.readouterr().err
+
+
+def test_the_hooks_certificate_is_made_for_the_installed_service() -> None:
+    """Unless names are given; Metacontroller calls <service>.<namespace>."""
+    first = parse(["--controller-namespace=operators"], {}).names_of_hooks[0]
+    assert first == "spacelift-workerpool-controller-webhook-service.operators"
+    assert parse(["--hook-server-names=a,b"], {}).names_of_hooks == ("a", "b")
