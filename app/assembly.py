@@ -170,6 +170,9 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
         graces=graces_of(settings),
         native_sidecars=settings.native_sidecars,
         publish_rate=settings.mqtt_publish_rate,
+        controller_namespace=settings.controller_namespace,
+        service_account=settings.service_account,
+        manager_role=settings.manager_role,
     )
     connections = chosen.threads + chosen.pool_threads + SPARE_CONNECTIONS
     api = KubernetesApi.connect(settings.kubeconfig or None, pool_size=connections)

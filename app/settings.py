@@ -79,10 +79,10 @@ def parse_namespaces(text: str) -> tuple[str, ...]:
     return names
 
 
-def parse_secret_name(text: str) -> str:
-    """Parse the name of a Secret; empty means none."""
+def parse_name(text: str) -> str:
+    """Parse the name of an object; empty means none."""
     if text and (len(text) > 253 or _REPLICA.fullmatch(text) is None):
-        raise ValueError("expected the name of a Secret")
+        raise ValueError("expected the name of an object")
     return text
 
 
@@ -176,7 +176,7 @@ class Settings:
     hook_bind_address: Address = _option(":8080", parse_address, "where Metacontroller reaches the hooks")  # noqa: RUF009 - makes a field
     hook_credentials_secret: str = _option(
         "",
-        parse_secret_name,
+        parse_name,
         "Secret of the controller's namespace in which the operator keeps a CA for its hooks, and a token; "
         "empty: plain HTTP, or --hook-certificate-dir",
     )
@@ -209,6 +209,16 @@ class Settings:
     )
     controller_namespace: str = _option(
         vocabulary.CONTROLLER_NAMESPACE, parse_namespace, "namespace that the operator itself runs in"
+    )
+    service_account: str = _option(
+        vocabulary.CONTROLLER_ACCOUNT,
+        parse_name,
+        "the operator's ServiceAccount, for the command that grants it a namespace",
+    )
+    manager_role: str = _option(
+        vocabulary.MANAGER_ROLE,
+        parse_name,
+        "ClusterRole with the rights in a namespace of pools, for the same command",
     )
     threads: int = _option(
         "16",

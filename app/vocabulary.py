@@ -205,6 +205,9 @@ CONNECTION_LOST_EVENT: Final = "WorkerPoolConnectionLost"
 SCHEMA_TOO_OLD_EVENT: Final = "SchemaRevisionMismatch"
 """Warning on a pool: the CRDs of this cluster would prune the ledger, so nothing is claimed."""
 
+NOT_SERVED_EVENT: Final = "NamespaceNotServed"
+"""Warning on a pool, and reason of its conditions: the operator has no rights in its namespace, or doesn't serve it."""
+
 DEREGISTRATION_UNCONFIRMED_EVENT: Final = "DeregistrationUnconfirmed"
 """Warning on a Worker: it was let go although the mothership couldn't be told in time."""
 
@@ -407,6 +410,12 @@ CREDENTIALS_MODE: Final = 0o440
 
 CONTROLLER_NAMESPACE: Final = "spacelift-worker-controller-system"
 """Namespace that the operator is installed into."""
+
+CONTROLLER_ACCOUNT: Final = "spacelift-workerpool-controller-controller-manager"
+"""ServiceAccount that the operator is installed with."""
+
+MANAGER_ROLE: Final = "spacelift-workerpool-controller-manager-role"
+"""ClusterRole with the operator's rights in namespaces of pools."""
 
 HOOK_SERVICE: Final = "spacelift-workerpool-controller-webhook-service"
 """Service that Metacontroller calls the hooks by."""

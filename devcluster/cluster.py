@@ -59,6 +59,8 @@ class Options:
     """Metacontroller's binary; without it the stand-in drives the hooks."""
     hooks_endpoint: str | None = None
     """Where the hooks are, when it is not this cluster's operator that serves them; the operator's are plain HTTP then."""
+    overlay: str = ""
+    """Overlay of manifests/ that is installed; empty: the default one."""
     audit: bool = False
     """Whether the API server logs what the operator and the hooks' driver ask of it (`site.audit_log`)."""
     allow_paths: tuple[Path, ...] = ()
@@ -255,7 +257,7 @@ class Cluster:
             "default-account": Step(
                 lambda: objects.wait_default_account(kubectl), ("kube-controller-manager",)
             ),
-            "documents": Step(lambda: documents.extend(objects.read(kubectl))),
+            "documents": Step(lambda: documents.extend(objects.read(kubectl, self.options.overlay))),
             OBJECTS: Step(
                 lambda: objects.install(kubectl, documents, hooks), ("kube-apiserver", "documents")
             ),

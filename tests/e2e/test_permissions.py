@@ -10,7 +10,7 @@ from typing import Any
 
 from devcluster import audit
 from devcluster.cluster import Cluster
-from tests.e2e.harness import Pool, Shell
+from tests.e2e.harness import Shell
 
 ACCOUNT = "spacelift-worker-controller-system:spacelift-workerpool-controller-controller-manager"
 
@@ -66,7 +66,7 @@ def unused(cluster: Cluster, shell: Shell) -> list[Right]:
     return sorted(right for right in set(rights(shell)) if not any(map(right.used_by, seen)))
 
 
-def test_every_right_is_used(cluster: Cluster, shell: Shell, pool: Pool) -> None:
+def test_every_right_is_used(cluster: Cluster, shell: Shell) -> None:
     """A rule that nobody needs is a rule too many."""
     assert len(set(rights(shell))) > 30
     assert unused(cluster, shell) == [], json.dumps([str(each) for each in unused(cluster, shell)])

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from app import vocabulary as words
+from app.agent.unserved import Grant
 from app.reasons import CONDITIONS
 from app.serving import GRACE_SECONDS
 from app.settings import Settings, parse, variable_of
@@ -30,7 +31,7 @@ def documents(folder: str) -> list[dict[str, Any]]:
     one_file = INSTALLED.get(folder)
     files = [ROOT / "manifests" / one_file] if one_file else sorted((ROOT / folder).glob("*.yaml"))
     loaded = [item for file in files for item in yaml.load_all(file.read_text(encoding="utf-8"), LOADER)]
-    return [item for item in loaded if item["kind"] != "Kustomization"]
+    return [item for item in loaded if item["kind"] not in ("Kustomization", "Component")]
 
 
 def one(folder: str, kind: str, name: str) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def test_the_operator_may_do_only_what_it_does() -> None:
         "secrets": {"get", "create", "delete"},
         "controllerrevisions": {"create", "get", "list", "delete"},
         "namespaces": {"get"},
-        "events": {"create", "patch", "get", "list"},
+        "events": {"create", "patch", "list"},
     }
 
 
@@ -246,8 +247,20 @@ def test_no_rule_has_a_wildcard(folder: str) -> None:
 def test_a_role_in_a_namespace_grants_what_the_cluster_role_does() -> None:
     """One set of rights, for all namespaces or for some."""
     (role, _) = documents("manifests/pool-namespace")
-    everywhere = one("manifests", "ClusterRole", "spacelift-workerpool-controller-manager-role")
-    assert role["rules"] == everywhere["rules"]
+    everywhere = one("manifests", "ClusterRole", words.MANAGER_ROLE)
+    to_grant = one("manifests/components/namespaces", "ClusterRole", words.MANAGER_ROLE)
+    assert role["rules"] == everywhere["rules"] == to_grant["rules"]
+
+
+def test_the_command_that_grants_names_what_is_installed() -> None:
+    """The account, its namespace, and a role that exists."""
+    account = one("manifests", "ServiceAccount", words.CONTROLLER_ACCOUNT)
+    assert account["metadata"]["namespace"] == words.CONTROLLER_NAMESPACE
+    command = Grant(words.CONTROLLER_NAMESPACE, words.CONTROLLER_ACCOUNT, words.MANAGER_ROLE).command(
+        "team-c"
+    )
+    (_, binding) = documents("manifests/pool-namespace")
+    assert f" {binding['metadata']['name']} --namespace=team-c " in command
 
 
 def test_the_operator_may_keep_leases_in_its_own_namespace_alone() -> None:
