@@ -80,7 +80,7 @@ def test_a_pool_without_the_grant_is_told_the_command_that_grants(
     shell = site.shell
     folder = site.folder / namespace
     folder.mkdir()
-    ulid, token, key = make_credentials(shell, f"lonely-{namespace}", folder)
+    _, token, key = make_credentials(shell, f"lonely-{namespace}", folder)
     apply(shell, secret("lonely", namespace, token, key), manifest("lonely", namespace, 1))
     until(lambda: condition(shell, namespace).get("reason") == "NamespaceNotServed", "the condition", 90)
     told = condition(shell, namespace)
