@@ -57,14 +57,20 @@ class Models:
     def _model(self, name: str) -> tuple[dict[str, str], dict[str, str], set[str], dict[str, list[str]]]:
         text = self._wheel.read(_file(name)).decode()
         found: dict[str, dict[str, str]] = {}
+        needed = set(_REQUIRED.findall(text))
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
-                target = node.targets[0]
-                if isinstance(target, ast.Name) and target.id in ("openapi_types", "attribute_map"):
-                    found[target.id] = ast.literal_eval(node.value)
+            if not isinstance(node, ast.Assign | ast.AnnAssign):
+                continue
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            if not isinstance(target, ast.Name):
+                continue
+            if target.id in ("openapi_types", "attribute_map"):
+                found[target.id] = ast.literal_eval(node.value or ast.Dict([], []))
+            elif isinstance(node, ast.AnnAssign) and _is_needed(node):
+                needed.add(target.id)
         names = found["attribute_map"]
         types = {names[field]: kind for field, kind in found["openapi_types"].items()}
-        required = {names[field] for field in _REQUIRED.findall(text)}
+        required = {names[field] for field in needed & names.keys()}
         enums = {names[field]: ast.literal_eval(values) for field, values in _ENUM.findall(text)}
         return types, names, required, enums
 
@@ -82,7 +88,9 @@ class Models:
         return faults
 
     def _value(self, value: Any, kind: str, path: str) -> list[str]:  # noqa: ANN401
-        if inner := re.fullmatch(r"list\[(.+)\]", kind):
+        if "|" in kind or kind.startswith("Union["):
+            return []
+        if inner := re.fullmatch(r"[Ll]ist\[(.+)\]", kind):
             if not isinstance(value, list):
                 return [f"{path}: expected a list"]
             return [
@@ -90,7 +98,7 @@ class Models:
                 for number, item in enumerate(value)
                 for fault in self._value(item, inner[1], f"{path}[{number}]")
             ]
-        if inner := re.fullmatch(r"dict\(str, (.+)\)", kind):
+        if inner := re.fullmatch(r"[Dd]ict[(\[]str, (.+)[)\]]", kind):
             if not isinstance(value, dict):
                 return [f"{path}: expected a map"]
             return [
@@ -107,8 +115,15 @@ _PLAIN: dict[str, type | tuple[type, ...]] = {
     "bool": bool,
     "float": (int, float),
     "object": object,
+    "Any": object,
     "datetime": str,
 }
+
+
+def _is_needed(field: ast.AnnAssign) -> bool:
+    """Return whether a field of a model of the newer clients (pydantic's) has to be there."""
+    kind = ast.unparse(field.annotation)
+    return field.simple == 1 and not kind.startswith(("Optional[", "ClassVar[", "Any"))
 
 
 def _file(model: str) -> str:

@@ -79,7 +79,8 @@ def test_a_fault_is_found_and_named(place: str, value: Any, fault: str) -> None:
         del target[last]
     else:
         target[last] = value
-    assert fault in models("1.26").faults(deployment)
+    for minor in (min(CLIENTS), max(CLIENTS)):
+        assert fault in models(minor).faults(deployment)
 
 
 def test_the_newest_version_is_at_least_that_of_the_local_cluster() -> None:
