@@ -46,7 +46,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     MALLOC_ARENA_MAX=2
 WORKDIR /srv
 USER 1983:1983
-EXPOSE 8080 8081
+EXPOSE 8080 8081 9443
 ENTRYPOINT ["python", "-m", "app"]
 # Last, so that another revision of the same files takes no time.
 ARG PYTHON_IMAGE

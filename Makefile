@@ -82,6 +82,10 @@ images: venv ## Build the container images with buildah or docker (BASE=local, R
 locks: venv ## Write the images' lock files anew from requirements.txt
 	@$(BIN)/python -m images locks
 
+.PHONY: install-yaml
+install-yaml: tools ## Write manifests/install*.yaml (ARGS="--image NAME:TAG --to FOLDER" for a registry of one's own)
+	@$(BIN)/python -m devcluster.render $(ARGS)
+
 .PHONY: demo
 demo: tools ## The whole way of a run, shown and checked (KEEP=1 leaves it running)
 	@$(BIN)/python -m devcluster.demo

@@ -30,6 +30,7 @@ import re
 import socket
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app import vocabulary
@@ -46,15 +47,20 @@ from app.cluster.resources import LEASES
 from app.cluster.transport import Timeouts
 from app.reconcile.worker import run_pod_of
 from app.settings import LONGEST_REPLICA
+from app.web.access import Access
 from app.web.application import create_app
 from app.web.pacing import Pacer
 from app.web.probes import Probe
+from app.webhook.keeper import Keeper, Place
+from app.webhook.serving import FileCredentials, GivenCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flask import Flask
 
+    from app.agent.agent import Health
+    from app.listeners import TlsSettings
     from app.metrics.server import MetricsServer
     from app.settings import Settings
 
@@ -72,20 +78,24 @@ SPARE_CONNECTIONS: Final = 8
 
 
 class AgentHealth:
-    """Answers the probes from the agent's own account of its progress."""
+    """Answers the probes from the agent's own account of its progress, and the keeper's of the hooks' certificate."""
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    def __init__(self, agent: Agent, keeper: Keeper | None = None) -> None:
+        self._agent, self._keeper = agent, keeper
 
     def live(self) -> Probe:
         """Tell whether restarting the process would be no help."""
         health = self._agent.health()
-        return Probe(health.live, health.checks)
+        return Probe(health.live and (self._keeper is None or self._keeper.alive), self._checks(health))
 
     def ready(self) -> Probe:
         """Tell whether the operator serves."""
         health = self._agent.health()
-        return Probe(health.ready, health.checks)
+        return Probe(health.ready and (self._keeper is None or self._keeper.serves), self._checks(health))
+
+    def _checks(self, health: Health) -> Mapping[str, str]:
+        hooks = {"hook_credentials": self._keeper.fault or "ok"} if self._keeper else {}
+        return {**health.checks, **hooks}
 
 
 class Operator:
@@ -98,12 +108,17 @@ class Operator:
         agent: Agent,
         wsgi: Flask,
         metrics: MetricsServer | None = None,
+        serving: HookServing | None = None,
     ) -> None:
         self._api, self._events, self._agent = api, events, agent
         self.wsgi, self._metrics = wsgi, metrics
+        self._keeper = serving.keeper if serving else None
+        self.tls = serving.tls if serving else None
 
     def start(self) -> None:
         """Start the agent's threads."""
+        if self._keeper is not None:
+            self._keeper.start()
         self._events.start()
         self._agent.start()
         if self._metrics is not None:
@@ -113,6 +128,8 @@ class Operator:
         """Stop the agent, write the Events that wait, and close the connections, within the deadline."""
         if self._metrics is not None:
             self._metrics.stop()
+        if self._keeper is not None:
+            self._keeper.stop(0.0)
         self._agent.stop(deadline_seconds * 0.8)
         self._events.stop(deadline_seconds * 0.2)
         self._api.close()
@@ -121,8 +138,9 @@ class Operator:
 class HooksOnly:
     """The hooks without an agent: they are functions of their request, so they need no cluster."""
 
-    def __init__(self) -> None:
-        self.wsgi = create_app(self)
+    def __init__(self, serving: HookServing) -> None:
+        self.wsgi = create_app(self, access=serving.access)
+        self.tls = serving.tls
 
     def live(self) -> Probe:
         """Tell that the process answers."""
@@ -142,7 +160,7 @@ class HooksOnly:
 def assemble(settings: Settings) -> Operator | HooksOnly:
     """Build the operator; raises ConfigurationError when there is no cluster to talk to. Nothing is sent yet."""
     if settings.hooks_only:
-        return HooksOnly()
+        return HooksOnly(hook_serving_of(settings, None))
     chosen = AgentSettings(
         replica=settings.replica_name or replica_name(),
         version=VERSION,
@@ -152,6 +170,9 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
         graces=graces_of(settings),
         native_sidecars=settings.native_sidecars,
         publish_rate=settings.mqtt_publish_rate,
+        controller_namespace=settings.controller_namespace,
+        service_account=settings.service_account,
+        manager_role=settings.manager_role,
     )
     connections = chosen.threads + chosen.pool_threads + SPARE_CONNECTIONS
     api = KubernetesApi.connect(settings.kubeconfig or None, pool_size=connections)
@@ -160,7 +181,36 @@ def assemble(settings: Settings) -> Operator | HooksOnly:
     agent = Agent(api, events, run_pod_of, chosen, ownership=ownership)
     # Half the threads at most are held for large pools; the others answer Workers' hooks and probes at once.
     pacer = Pacer(holders=settings.threads // 2)
-    return Operator(api, events, agent, create_app(AgentHealth(agent), pacer), metrics_of(settings, agent))
+    serving = hook_serving_of(settings, api)
+    wsgi = create_app(AgentHealth(agent, serving.keeper), pacer, serving.access)
+    return Operator(api, events, agent, wsgi, metrics_of(settings, agent), serving)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HookServing:
+    """How the hooks are served: `tls` None is plain HTTP; `keeper` is there when the operator makes its certificate."""
+
+    access: Access
+    tls: TlsSettings | None = None
+    keeper: Keeper | None = None
+
+
+def hook_serving_of(settings: Settings, api: KubernetesApi | None) -> HookServing:
+    """Return how hooks are served; a Secret of the cluster needs its API."""
+    port = settings.hook_bind_address.port if settings.hooks_are_secure else None
+    if settings.hook_credentials_secret and api is not None:
+        given = GivenCredentials(wants_token=settings.hook_require_token)
+        place = Place(
+            settings.controller_namespace, settings.hook_credentials_secret, settings.names_of_hooks
+        )
+        return HookServing(Access(given, port), given.context, Keeper(api, place, given))
+    if not settings.hook_certificate_dir and not settings.hook_token_file:
+        return HookServing(Access())
+    directory, token = (
+        Path(text) if text else None for text in (settings.hook_certificate_dir, settings.hook_token_file)
+    )
+    files = FileCredentials(directory, token)
+    return HookServing(Access(files, port), files.context if directory else None)
 
 
 def metrics_of(settings: Settings, agent: Agent) -> MetricsServer | None:

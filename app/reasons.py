@@ -45,6 +45,7 @@ CONDITIONS: Final = {
         words.CONNECTION_LOST_EVENT: "False: the connection broke; it is made again by itself.",
         words.AUTO_REGISTRATION_REASON: "False: the pool has no credentials of its own, and pools can't register themselves here.",
         words.SCHEMA_TOO_OLD_EVENT: "False: the CRDs of this cluster are not the operator's; nothing is claimed.",
+        words.NOT_SERVED_EVENT: "False: the operator has no rights in the namespace; the message has the command that grants them.",
     },
     (words.WORKER_POOL_KIND, words.CREDENTIALS_CONDITION): {
         words.REGISTERED_EVENT: "True: the mothership accepted them.",
@@ -54,6 +55,7 @@ CONDITIONS: Final = {
         words.CANNOT_REGISTER_EVENT: "False: token or private key are missing, malformed or expired. Unknown: no connection came about.",
         words.AUTO_REGISTRATION_REASON: "False: the pool has none.",
         words.SCHEMA_TOO_OLD_EVENT: "Unknown: the CRDs of this cluster are not the operator's.",
+        words.NOT_SERVED_EVENT: "Unknown: nobody may read them.",
     },
     (words.WORKER_KIND, words.READY_CONDITION): {
         words.WORKER_REGISTERED_REASON: "True: the mothership gives it runs.",
@@ -81,6 +83,10 @@ EVENTS: Final = {
     (words.WORKER_POOL_KIND, words.SCHEMA_TOO_OLD_EVENT): (
         words.EVENT_WARNING,
         "The CRDs of this cluster are not the operator's; nothing is claimed.",
+    ),
+    (words.WORKER_POOL_KIND, words.NOT_SERVED_EVENT): (
+        words.EVENT_WARNING,
+        "The operator has no rights in the pool's namespace, with the command that grants them.",
     ),
     (words.WORKER_POOL_KIND, words.SETTING_IGNORED_EVENT): (
         words.EVENT_WARNING,

@@ -30,6 +30,7 @@ from gunicorn.glogging import Logger
 from app import logs
 from app.cluster.errors import ConfigurationError
 from app.errors import FipsError
+from app.listeners import HookWorker, TlsSettings
 from app.memory import bound_allocator, relax_collector
 from app.settings import Address, Settings
 
@@ -62,6 +63,11 @@ class Operator(Protocol):
         """The Flask application: hooks and probes."""
         ...
 
+    @property
+    def tls(self) -> TlsSettings | None:
+        """What the hooks' listener serves with; None: plain HTTP."""
+        ...
+
     def start(self) -> None:
         """Start the agent's threads."""
         ...
@@ -81,7 +87,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
     return {
         "bind": [bind_of(settings.hook_bind_address), bind_of(settings.health_probe_bind_address)],
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": HookWorker,
         "threads": settings.threads,
         "preload_app": False,
         "timeout": SILENT_WORKER_SECONDS,
@@ -133,6 +139,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             # Any other status would make the arbiter try for ever what cannot work.
             sys.exit(Arbiter.APP_LOAD_ERROR)
         relax_collector()
+        if self._operator.tls is not None:
+            HookWorker.serve_securely(self._settings.hook_bind_address.port, self._operator.tls)
         return self._operator.wsgi
 
     def _start(self, _worker: object) -> None:

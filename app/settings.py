@@ -79,6 +79,22 @@ def parse_namespaces(text: str) -> tuple[str, ...]:
     return names
 
 
+def parse_name(text: str) -> str:
+    """Parse the name of an object; empty means none."""
+    if text and (len(text) > 253 or _REPLICA.fullmatch(text) is None):
+        raise ValueError("expected the name of an object")
+    return text
+
+
+def parse_server_names(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of DNS names and addresses."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", name) is None:
+            raise ValueError(f"{name!r} is neither a DNS name nor an address")
+    return names
+
+
 def parse_namespace(text: str) -> str:
     """Parse the name of one namespace."""
     if _NAMESPACE.fullmatch(text) is None:
@@ -158,6 +174,28 @@ class Settings:
     """Everything that can be set; the defaults are those of an installation in a cluster."""
 
     hook_bind_address: Address = _option(":8080", parse_address, "where Metacontroller reaches the hooks")  # noqa: RUF009 - makes a field
+    hook_credentials_secret: str = _option(
+        "",
+        parse_name,
+        "Secret of the controller's namespace in which the operator keeps a CA for its hooks, and a token; "
+        "empty: plain HTTP, or --hook-certificate-dir",
+    )
+    hook_require_token: bool = _option(
+        "false", parse_boolean, "refuse hook calls without the bearer token of --hook-credentials-secret"
+    )
+    hook_server_names: tuple[str, ...] = _option(
+        "",
+        parse_server_names,
+        "names that the hooks' certificate is made for, comma-separated; empty: those of the installed Service",
+    )
+    hook_certificate_dir: str = _option(
+        "",
+        str,
+        "directory with tls.crt and tls.key for the hooks, as cert-manager makes them; read again when they change",
+    )
+    hook_token_file: str = _option(
+        "", str, "file with a bearer token that hook calls need; read again when it changes"
+    )
     health_probe_bind_address: Address = _option(  # noqa: RUF009
         ":8081", parse_address, "where the kubelet reaches /healthz and /readyz"
     )
@@ -171,6 +209,16 @@ class Settings:
     )
     controller_namespace: str = _option(
         vocabulary.CONTROLLER_NAMESPACE, parse_namespace, "namespace that the operator itself runs in"
+    )
+    service_account: str = _option(
+        vocabulary.CONTROLLER_ACCOUNT,
+        parse_name,
+        "the operator's ServiceAccount, for the command that grants it a namespace",
+    )
+    manager_role: str = _option(
+        vocabulary.MANAGER_ROLE,
+        parse_name,
+        "ClusterRole with the rights in a namespace of pools, for the same command",
     )
     threads: int = _option(
         "16",
@@ -295,7 +343,28 @@ class Settings:
         """Return what can't be meant together, empty when all can."""
         if not self.lease_renew_interval < self.lease_renew_deadline < self.lease_duration:
             return "expected --lease-renew-interval < --lease-renew-deadline < --lease-duration"
+        return self._hook_contradiction()
+
+    def _hook_contradiction(self) -> str:
+        if self.hook_credentials_secret and (self.hook_certificate_dir or self.hook_token_file):
+            return "--hook-credentials-secret takes the place of --hook-certificate-dir and --hook-token-file"
+        if self.hook_require_token and not self.hook_credentials_secret:
+            return "--hook-require-token needs --hook-credentials-secret; with a token of your own, use --hook-token-file"
+        if self.hooks_only and self.hook_credentials_secret:
+            return "--hooks-only knows no cluster: use --hook-certificate-dir instead of --hook-credentials-secret"
         return ""
+
+    @property
+    def hooks_are_secure(self) -> bool:
+        """Whether hooks are served over TLS."""
+        return bool(self.hook_credentials_secret or self.hook_certificate_dir)
+
+    @property
+    def names_of_hooks(self) -> tuple[str, ...]:
+        """The names that a certificate of our own is made for."""
+        service = f"{vocabulary.HOOK_SERVICE}.{self.controller_namespace}"
+        # A cluster's domain may be another one; Metacontroller calls the first of these.
+        return self.hook_server_names or (service, f"{service}.svc", f"{service}.svc.cluster.local")
 
     def warnings(self) -> Iterator[str]:
         """Say what was asked for and isn't there, so that nobody relies on it."""
@@ -303,6 +372,8 @@ class Settings:
             yield "--hooks-only: no agent runs here, so no Worker is registered and no run is claimed"
         if self.metrics_bind_address is not None and self.metrics_secure:
             yield "--metrics-bind-address has no effect: secure serving is not there yet, --metrics-secure=false serves"
+        if self.hook_token_file and not self.hooks_are_secure:
+            yield "--hook-token-file without TLS: the token can be read by whoever sees the traffic"
         if self.enable_http2:
             yield "--enable-http2 has no effect: HTTP/2 is not spoken"
 

@@ -205,6 +205,9 @@ CONNECTION_LOST_EVENT: Final = "WorkerPoolConnectionLost"
 SCHEMA_TOO_OLD_EVENT: Final = "SchemaRevisionMismatch"
 """Warning on a pool: the CRDs of this cluster would prune the ledger, so nothing is claimed."""
 
+NOT_SERVED_EVENT: Final = "NamespaceNotServed"
+"""Warning on a pool, and reason of its conditions: the operator has no rights in its namespace, or doesn't serve it."""
+
 DEREGISTRATION_UNCONFIRMED_EVENT: Final = "DeregistrationUnconfirmed"
 """Warning on a Worker: it was let go although the mothership couldn't be told in time."""
 
@@ -407,6 +410,25 @@ CREDENTIALS_MODE: Final = 0o440
 
 CONTROLLER_NAMESPACE: Final = "spacelift-worker-controller-system"
 """Namespace that the operator is installed into."""
+
+CONTROLLER_ACCOUNT: Final = "spacelift-workerpool-controller-controller-manager"
+"""ServiceAccount that the operator is installed with."""
+
+MANAGER_ROLE: Final = "spacelift-workerpool-controller-manager-role"
+"""ClusterRole with the operator's rights in namespaces of pools."""
+
+HOOK_SERVICE: Final = "spacelift-workerpool-controller-webhook-service"
+"""Service that Metacontroller calls the hooks by."""
+
+# Keys of the Secret with the hooks' credentials.
+HOOK_CA_KEY: Final = "ca.crt"
+"""PEM of the authorities to trust, the one that signs first."""
+
+HOOK_CA_PRIVATE_KEY: Final = "ca.key"
+"""PEM of the private key of the first one."""
+
+HOOK_TOKEN_KEY: Final = "token"  # noqa: S105 - the name of a key
+"""Bearer token that Metacontroller sends with each hook call."""
 
 RUN_RESULT_KEPT_MESSAGE_LIMIT: Final = 1024
 """Longest outcome message (characters) that the agent stores in a Worker's status."""

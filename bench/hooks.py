@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import statistics
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import orjson
 import requests
 
-from app.cluster.resources import WORKERPOOLS
+from app.cluster.resources import SECRETS, WORKERPOOLS
 from bench.site import NAMESPACE, Site
+from devcluster.operator import HOOK_SECRET
+from devcluster.operator import NAMESPACE as OPERATOR_NAMESPACE
 
 _REPEATS = 15
 
@@ -39,6 +42,10 @@ def pool_hook_ms(site: Site, pool: str, inline_bytes: int | None = None, *, busy
         }
     )
     session = requests.Session()
+    session.trust_env = False  # REQUESTS_CA_BUNDLE would win over the CA set here
+    secret = site.api.get(SECRETS, OPERATOR_NAMESPACE, HOOK_SECRET)["data"]
+    session.verify = str(site.cluster.site.certs / "hooks-ca.crt")
+    session.headers["Authorization"] = f"Bearer {base64.b64decode(secret['token']).decode()}"
     url = site.env["OPERATOR_HOOKS_ENDPOINT"] + "/sync/workerpool"
     times = [_post(session, url, body) for _ in range(_REPEATS + 2)][2:]
     return statistics.median(times)

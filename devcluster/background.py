@@ -105,7 +105,14 @@ def down(root: Path, say: Say) -> None:
 
 
 def _arguments(root: Path, options: Options, lifetime: float) -> list[str]:
-    if options.arguments or options.environment or options.hooks_endpoint or options.relays:
+    if (
+        options.arguments
+        or options.environment
+        or options.hooks_endpoint
+        or options.relays
+        or options.audit
+        or options.overlay
+    ):
         msg = "a cluster in the background takes components, allowed paths and Metacontroller, and no other options"
         raise ValueError(msg)
     parts = ",".join(sorted(options.components))

@@ -5,7 +5,7 @@
                   |  |  |  |  +-- node: Pods, status               |                                         |
                   |  |  |  +----- kube-controller-manager          +--TLS, pool's certificate-- operator     |
                   |  |  +-------- operator (ServiceAccount token)                                  ^         |
-                  |  +----------- hookdriver: Metacontroller or the stand-in --HTTP hooks----------+         |
+                  |  +----------- hookdriver: Metacontroller or the stand-in --HTTPS hooks---------+         |
                   +-------------- kubectl (administrator)                  launchers in the node's Pods --TLS+
 
 Everything listens on loopback, on ports of this cluster's own. All state is in one directory, which goes with it.
@@ -58,7 +58,11 @@ class Options:
     metacontroller: str | None = field(default_factory=lambda: os.environ.get("METACONTROLLER_BIN") or None)
     """Metacontroller's binary; without it the stand-in drives the hooks."""
     hooks_endpoint: str | None = None
-    """Where the hooks are, when it is not this cluster's operator that serves them."""
+    """Where the hooks are, when it is not this cluster's operator that serves them; the operator's are plain HTTP then."""
+    overlay: str = ""
+    """Overlay of manifests/ that is installed; empty: the default one."""
+    audit: bool = False
+    """Whether the API server logs what the operator and the hooks' driver ask of it (`site.audit_log`)."""
     allow_paths: tuple[Path, ...] = ()
     """Directories of this machine that every container on the process node may write, at the same path."""
     arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -185,11 +189,20 @@ class Cluster:
             "DEVCLUSTER_BIN": str(site.tools),
             "PATH": os.pathsep.join([str(site.tools), os.environ.get("PATH", os.defpath)]),
         }
-        sections = {"mothership": mothership, "mosquitto": broker, "operator": operator}
-        for name, section in sections.items():
+        sections: dict[str, Callable[[Site], dict[str, str]]] = {
+            "mothership": mothership.environment,
+            "mosquitto": broker.environment,
+            "operator": lambda place: operator.environment(place, secure=self._secure),
+        }
+        for name, environment in sections.items():
             if name in self.options.components:
-                env |= section.environment(site)
+                env |= environment(site)
         return env
+
+    @property
+    def _secure(self) -> bool:
+        """Whether the operator serves its hooks over TLS."""
+        return self.options.hooks_endpoint is None
 
     def _take(self, tools: Path) -> None:
         self._claim = Claim(self.directory)
@@ -217,13 +230,15 @@ class Cluster:
         allowed = tuple(f"--allow-path={path.absolute()}" for path in self.options.allow_paths)
         return [
             controlplane.etcd(site, credentials),
-            controlplane.api_server(site, credentials),
+            controlplane.api_server(site, credentials, audit=self.options.audit),
             controlplane.controller_manager(site, credentials),
             processnode.program(site, (*allowed, *more.get("node", ())), env.get("node", {})),
             broker.program(site),
             mothership.program(site, more.get("mothership", ()), env.get("mothership", {})),
             *(
-                operator.program(site, more.get("operator", ()), env.get("operator", {}), name)
+                operator.program(
+                    site, more.get("operator", ()), env.get("operator", {}), name, secure=self._secure
+                )
                 for name in self._replicas
             ),
             metacontroller.program(
@@ -234,7 +249,7 @@ class Cluster:
     def _steps(self) -> dict[str, Step]:
         """Return what has to be done, by component, and what each waits for."""
         site, kubectl, documents = self.site, self.kubectl, list[Document]()
-        hooks = self.options.hooks_endpoint or site.via("hookdriver-operator", "http")
+        hooks = self.options.hooks_endpoint or site.via("hookdriver-operator", "https")
         every = {
             "etcd": Step(self._starts("etcd")),
             "kube-apiserver": Step(self._starts("kube-apiserver"), ("etcd",)),
@@ -242,7 +257,7 @@ class Cluster:
             "default-account": Step(
                 lambda: objects.wait_default_account(kubectl), ("kube-controller-manager",)
             ),
-            "documents": Step(lambda: documents.extend(objects.read(kubectl))),
+            "documents": Step(lambda: documents.extend(objects.read(kubectl, self.options.overlay))),
             OBJECTS: Step(
                 lambda: objects.install(kubectl, documents, hooks), ("kube-apiserver", "documents")
             ),
@@ -253,7 +268,9 @@ class Cluster:
             "mothership": Step(self._starts("mothership"), ("mosquitto",)),
             "operator-kubeconfig": Step(lambda: operator.write_kubeconfig(site, kubectl), (OBJECTS,)),
             **{name: Step(self._starts(name), ("operator-kubeconfig",)) for name in self._replicas},
-            "hookdriver": Step(self._starts("hookdriver"), (OBJECTS,)),
+            "hooks-trusted": Step(lambda: operator.wait_trusted(site, kubectl), self._replicas),
+            "hookdriver-kubeconfig": Step(lambda: metacontroller.write_kubeconfig(site, kubectl), (OBJECTS,)),
+            "hookdriver": Step(self._starts("hookdriver"), ("hookdriver-kubeconfig",)),
         }
         helpers = {
             "documents": OBJECTS,
@@ -261,8 +278,12 @@ class Cluster:
             "mothership-authority": "mosquitto",
             "broker-configuration": "mosquitto",
             "operator-kubeconfig": "operator",
+            "hooks-trusted": "operator",
+            "hookdriver-kubeconfig": "hookdriver",
         }
         chosen = self.options.components
+        if not self._secure:
+            del every["hooks-trusted"]
         return {name: step for name, step in every.items() if helpers.get(name, kind(name)) in chosen}
 
     def _starts(self, name: str) -> Callable[[], None]:

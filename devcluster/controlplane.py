@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from devcluster import kubeconfig, pki
@@ -40,10 +41,16 @@ CLIENTS = {
     "admin": Identity("admin", ("system:masters",)),
     "controller-manager": Identity("system:kube-controller-manager"),
     "scheduler": Identity("system:kube-scheduler"),
-    "hookdriver": Identity("metacontroller", ("system:masters",)),
 }
 
-API_LINKS = {"node": "node-api", "scheduler": "node-api", "hookdriver": "hookdriver-api"}
+API_LINKS = {"node": "node-api", "scheduler": "node-api"}
+
+
+# Groups of ServiceAccounts: everything in these namespaces is ours.
+AUDITED = [
+    "system:serviceaccounts:spacelift-worker-controller-system",
+    "system:serviceaccounts:metacontroller",
+]
 
 
 @dataclass(frozen=True)
@@ -114,14 +121,17 @@ def etcd(site: Site, credentials: Credentials) -> Program:
     return Program("etcd", _argv(site.tool("etcd"), flags), ready=lambda: listens(site.ports["etcd"]))
 
 
-def api_server(site: Site, credentials: Credentials) -> Program:
-    """Return the API server; it counts as ready when /readyz says so to the administrator."""
+def api_server(site: Site, credentials: Credentials, *, audit: bool = False) -> Program:
+    """Return the API server, ready when /readyz says so to the administrator; `audit` logs what our accounts ask."""
     admin = credentials.clients["admin"]
     tls = trusting(credentials.authority.certificate, admin.certificate, admin.key)
     port = site.ports["kube-apiserver"]
     return Program(
         "kube-apiserver",
-        _argv(site.tool("kube-apiserver"), api_server_flags(site, credentials)),
+        _argv(
+            site.tool("kube-apiserver"),
+            api_server_flags(site, credentials) | (audit_flags(site) if audit else {}),
+        ),
         ready=lambda: answers(port, "/readyz", tls),
         # Open watches hold its shutdown up, and there is nothing in it to save.
         stop_within=2.0,
@@ -144,6 +154,24 @@ def api_server_flags(site: Site, credentials: Credentials) -> dict[str, str]:
         "kubelet-certificate-authority": str(credentials.authority.certificate),
         "kubelet-preferred-address-types": "InternalIP",
         "profiling": "false",
+    }
+
+
+def audit_flags(site: Site) -> dict[str, str]:
+    """Write the audit policy and return the flags: who asked for what and how it ended, without any content."""
+    policy = {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "userGroups": AUDITED}, {"level": "None"}],
+    }
+    file = site.root / "audit-policy.json"
+    file.write_text(json.dumps(policy))
+    return {
+        "audit-policy-file": str(file),
+        "audit-log-path": str(site.audit_log),
+        "audit-log-maxsize": "100",
+        "audit-log-maxbackup": "20",
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from devcluster import python
+from devcluster import accounts, python
+from devcluster.kubectl import Kubectl
 from devcluster.processes import Program
 from devcluster.progress import ClusterError
 from devcluster.site import Site, answers
@@ -14,6 +15,15 @@ from devcluster.site import Site, answers
 WORKERS = 20
 QPS = 500
 BURST = 1000
+
+
+NAMESPACE = "metacontroller"
+SERVICE_ACCOUNT = "metacontroller"
+
+
+def write_kubeconfig(site: Site, kubectl: Kubectl) -> None:
+    """Ask for a token of Metacontroller's ServiceAccount and write its kubeconfig."""
+    accounts.write_kubeconfig(site, kubectl, "hookdriver", "hookdriver-api", NAMESPACE, SERVICE_ACCOUNT)
 
 
 def program(

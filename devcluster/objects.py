@@ -15,18 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from devcluster.kubectl import Document, Kubectl
-from devcluster.paths import PACKAGE, REPOSITORY
+from devcluster.paths import REPOSITORY
 from devcluster.progress import wait_until
 
 DEFINITION = "CustomResourceDefinition"
 HOOK_GROUP = "metacontroller.k8s.io/"
 LEFT_OUT = frozenset({"Deployment"})
-SOURCES = (
-    PACKAGE / "hookdriver" / "crds.yaml",
-    REPOSITORY / "crds",
-    REPOSITORY / "manifests",
-    REPOSITORY / "metacontroller",
-)
+MANIFESTS = REPOSITORY / "manifests"
 
 
 @dataclass(frozen=True)
@@ -39,9 +34,10 @@ class Installation:
     hooks: tuple[Document, ...]
 
 
-def read(kubectl: Kubectl) -> list[Document]:
-    """Read the objects from their files; no API server is needed for that."""
-    sources = [path for path in SOURCES if path.exists()]
+def read(kubectl: Kubectl, overlay: str = "") -> list[Document]:
+    """Read the objects from their files, of an overlay if one is named; no API server is needed for that."""
+    manifests = MANIFESTS / "overlays" / overlay if overlay else MANIFESTS
+    sources = [MANIFESTS / "metacontroller", manifests]
     with ThreadPoolExecutor() as pool:
         return [document for found in pool.map(kubectl.documents, sources) for document in found]
 
@@ -67,8 +63,17 @@ def arrange(documents: Iterable[Document], hooks_endpoint: str) -> Installation:
             continue
         seen.add(key)
         groups[_group(document)].append(document)
+    for name in _unmade_namespaces(groups):
+        groups["namespaces"].append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     hooks = [redirected(document, hooks_endpoint) for document in groups.pop("hooks")]
     return Installation(hooks=tuple(hooks), **{name: tuple(found) for name, found in groups.items()})
+
+
+def _unmade_namespaces(groups: dict[str, list[Document]]) -> list[str]:
+    """Return the namespaces of users' own that objects are in: a cluster with pools in them has them."""
+    made = {each["metadata"]["name"] for each in groups["namespaces"]}
+    needed = {each["metadata"].get("namespace", "") for each in groups["others"]}
+    return sorted(needed - made - {""})
 
 
 def redirected(document: Document, hooks_endpoint: str) -> Document:

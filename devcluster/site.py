@@ -57,6 +57,16 @@ class Site:
         return self.root / "kubectl-cache"
 
     @property
+    def hooks_curlrc(self) -> Path:
+        """Settings for curl to call the operator's hooks: whom to trust, and the token."""
+        return self.root / "hooks.curlrc"
+
+    @property
+    def audit_log(self) -> Path:
+        """What the operator and the hooks' driver asked of the API server, one JSON line each; rotated when large."""
+        return self.logs / "audit.log"
+
+    @property
     def node_name(self) -> str:
         """The process node's name: of its own on this machine, because control groups are named after it."""
         return f"process-node-{self.ports['kube-apiserver']}"

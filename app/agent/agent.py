@@ -28,6 +28,7 @@ from app.agent.schema import SchemaCheck
 from app.agent.session import Session
 from app.agent.sidecars import NativeSidecars
 from app.agent.sweep import sweep_revisions
+from app.agent.unserved import LOOK_SECONDS, Grant, Unserved
 from app.agent.verdict_watch import VerdictWatch
 from app.agent.worker_state import WorkerView, parse_worker
 from app.agent.workqueue import WorkQueue
@@ -133,6 +134,15 @@ class Agent:
             self.counters,
             self._schema.ok,
             self._queue.add,
+        )
+        self._unserved = Unserved(
+            api,
+            events,
+            spaces,
+            Grant(settings.controller_namespace, settings.service_account, settings.manager_role),
+            lambda: frozenset[str]().union(*(each.refused for each in self._informers)),
+            self._ownership.owns,
+            self._clock,
         )
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="agent-keeper", daemon=True)
@@ -299,7 +309,7 @@ class Agent:
         # Not before the caches are complete: whose pools we take stops working on them at once.
         self._ownership.start(self._ownership_changed, self._fit)
         _log.info("agent_started", namespaces=list(self._settings.namespaces), replica=self._settings.replica)
-        next_schema = next_sweep = next_look = self._clock.monotonic()
+        next_schema = next_sweep = next_look = next_unserved = self._clock.monotonic()
         while not self._stopping.wait(1.0):
             now = self._last_keep = self._clock.monotonic()
             self._mail_alarm.look(now)
@@ -310,6 +320,9 @@ class Agent:
             if now >= next_look:
                 next_look = now + VERDICT_LOOK
                 self._look_for_verdicts()
+            if now >= next_unserved:
+                next_unserved = now + LOOK_SECONDS
+                self._look_for_unserved()
             if now >= next_sweep:
                 next_sweep = now + self._settings.resync
                 self._sweep()
@@ -342,6 +355,12 @@ class Agent:
             self._verdicts.look()
         except Exception as error:  # noqa: BLE001 - the keeper must live
             _log.warning("verdict_watch_failed", error=str(error))
+
+    def _look_for_unserved(self) -> None:
+        try:
+            self._unserved.look()
+        except Exception as error:  # noqa: BLE001 - the keeper must live; the next look does the rest
+            _log.warning("unserved_look_failed", error=str(error))
 
     def _sweep(self) -> None:
         self._resync()

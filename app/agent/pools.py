@@ -24,6 +24,7 @@ from app.agent.roster import Roster
 from app.agent.runtime import AgentSettings, Clock, Cluster, Counters, Key
 from app.agent.session import Listener, Session
 from app.agent.trial import Trial
+from app.agent.unserved import Grant
 from app.agent.worker_state import WorkerView, parse_worker
 from app.cluster.errors import ApiError, Forbidden, NotFound
 from app.cluster.objects import KubernetesObject
@@ -94,6 +95,7 @@ class Pools:
         self._listener, self._wake_pool, self._wake_worker = listener, wake_pool, wake_worker
         self._schema_fault, self._news = schema_fault, PoolNews(cluster, clock)
         self._owns = owns
+        self._grant = Grant(settings.controller_namespace, settings.service_account, settings.manager_role)
         self._states: dict[Key, PoolState] = {}
         self._lock = threading.Lock()
 
@@ -292,6 +294,8 @@ class Pools:
             found = read_credentials(pool, secrets, self._clock.now())
         except (CredentialsError, Forbidden) as error:
             state.fault = redact_text(str(error))
+            if isinstance(error, Forbidden):
+                state.fault = f"{state.fault}. Grant it: {self._grant.command(pool.namespace)}"
             self._end_trial(state)
             state.next_check = now + self._settings.broken_credentials_check
         else:

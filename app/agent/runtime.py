@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ulid import ULID
 
+from app import vocabulary as words
 from app.agent.decisions.graces import DEFAULTS, Graces
 from app.cluster.objects import KubernetesObject
 from app.cluster.resources import Resource
@@ -27,7 +28,7 @@ class AgentSettings:
     (each may hold one connection to the API server), `tags` are sent as metadata of every Worker. `native_sidecars`
     says whether run Pods may have them; None: as the API server's version says, which is read every `version_check`.
     Every `inventory_period`, give or take a fifth, the mothership is told unasked what each pool's Workers hold.
-    `publish_rate` bounds the publishes of one pool's connection in a second, 0: not at all, None: as its broker is.
+    The last three name who is granted what where the operator has no rights. `publish_rate` bounds the publishes of one pool's connection in a second, 0: not at all, None: as its broker is.
     """
 
     replica: str
@@ -49,6 +50,9 @@ class AgentSettings:
     publish_rate: float | None = None
     version_check: float = 3600.0
     broken_version_check: float = 5.0
+    controller_namespace: str = words.CONTROLLER_NAMESPACE
+    service_account: str = words.CONTROLLER_ACCOUNT
+    manager_role: str = words.MANAGER_ROLE
 
 
 @dataclass(frozen=True, slots=True)

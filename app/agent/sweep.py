@@ -18,7 +18,7 @@ from app.agent.effects import RevisionStore
 from app.agent.pool_state import parse_pool
 from app.agent.runtime import Clock, Cluster, Key
 from app.agent.worker_state import parse_worker
-from app.cluster.errors import NotFound
+from app.cluster.errors import Forbidden, NotFound
 from app.cluster.resources import CONTROLLER_REVISIONS, WORKERS
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,11 @@ def sweep_revisions(
     """Delete unused revisions of owned pools in the namespaces served; return how many went."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for namespace in namespaces or (None,):
-        listing = cluster.api.list(CONTROLLER_REVISIONS, namespace, words.POOL_LABEL)
+        try:
+            listing = cluster.api.list(CONTROLLER_REVISIONS, namespace, words.POOL_LABEL)
+        except Forbidden:
+            # A namespace without the grant, which its pools are told of; the others are swept all the same.
+            continue
         for item in listing.items:
             data = item.get("data")
             pool = data.get("pool") if isinstance(data, dict) else None

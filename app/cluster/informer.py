@@ -79,8 +79,15 @@ class Informer:
 
     @property
     def synced(self) -> bool:
-        """Whether every namespace has been listed completely once."""
-        return all(reflector.synced.is_set() for reflector in self._reflectors)
+        """Whether every namespace has been listed completely once, those apart in which there is no right to."""
+        return all(reflector.settled for reflector in self._reflectors)
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The namespaces in which there is no right to list or watch."""
+        return frozenset(
+            reflector.namespace for reflector in self._reflectors if reflector.refused and reflector.namespace
+        )
 
     def wait_synced(self, timeout_seconds: float) -> bool:
         """Wait until ``synced``; False when it took longer."""

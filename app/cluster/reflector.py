@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from app.cluster.client import WATCH_SECONDS, KubernetesApi
-from app.cluster.errors import ApiError, Gone
+from app.cluster.errors import ApiError, Forbidden, Gone
 from app.cluster.objects import Key, key_of, version_of
 from app.cluster.resources import Resource
 from app.cluster.store import Change, Store
@@ -50,6 +50,7 @@ class Reflector:
         self._version = ""
         self._failures = 0
         self.synced = threading.Event()
+        self.refused = False
         self.errors = 0
         self.callback_errors = 0
         name = f"informer-{resource.plural}" + (f"-{namespace}" if namespace else "")
@@ -73,6 +74,16 @@ class Reflector:
         if self._thread.ident is not None:
             self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the collection was listed once, or can't be: in one of several namespaces, rights may be missing."""
+        return self.synced.is_set() or self.refused
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace, None for all."""
+        return self._namespace
 
     @property
     def alive(self) -> bool:
@@ -116,6 +127,7 @@ class Reflector:
         for change in self._store.vanished(seen, _number(version), self._in_scope):
             self._tell(change)
         self._version = version
+        self.refused = False
         self.synced.set()
 
     def _follow(self) -> None:
@@ -157,12 +169,16 @@ class Reflector:
             self._log.exception("on_change_failed", type=change.type)
 
     def _recovered(self) -> None:
+        self.refused = False
         if self._failures:
             self._log.info("informer_connected", attempts=self._failures)
             self._failures = 0
 
     def _failed(self, error: Exception, *, relist: bool = False) -> None:
         self.errors += 1
+        if isinstance(error, Forbidden) and self._namespace is not None:
+            # The server is well: a missing grant in one namespace must not stop the work in the others.
+            self.refused, self._heard_at = True, time.monotonic()
         # One line for each outage, not one for each attempt: the server may be away for an hour.
         if self._failures == 0 and not self._stopping.is_set():
             self._log.warning("informer_disconnected", error=str(error), error_type=type(error).__name__)

@@ -63,3 +63,13 @@ CUSTOM_RESOURCE_DEFINITIONS: Final = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False
 )
 """The schemas, which say whether this cluster keeps the ledger's fields."""
+
+COMPOSITE_CONTROLLERS: Final = Resource(
+    "metacontroller.k8s.io", "v1alpha1", "compositecontrollers", namespaced=False
+)
+"""Metacontroller's object that has it call the hooks of pools."""
+
+DECORATOR_CONTROLLERS: Final = Resource(
+    "metacontroller.k8s.io", "v1alpha1", "decoratorcontrollers", namespaced=False
+)
+"""Metacontroller's object that has it call the hooks of Workers."""

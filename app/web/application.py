@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Flask
 
+from app.web.access import Access
 from app.web.errors import register_error_handlers
-from app.web.hooks import PACER, hooks
+from app.web.hooks import ACCESS, PACER, hooks
 from app.web.pacing import Pacer
 from app.web.probes import Health, probes
 
@@ -14,11 +15,12 @@ MAX_BODY_BYTES = 128 * 1024 * 1024
 still keeps a stray upload from filling the operator's memory."""
 
 
-def create_app(health: Health, pacer: Pacer | None = None) -> Flask:
-    """Return the application; `health` answers the probes, `pacer` spaces the syncs of large pools."""
+def create_app(health: Health, pacer: Pacer | None = None, access: Access | None = None) -> Flask:
+    """Return the application; `health` answers the probes, `pacer` spaces the syncs of large pools, `access` lets in."""
     app = Flask("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[PACER] = pacer or Pacer(holders=1)
+    app.extensions[ACCESS] = access or Access()
     app.register_blueprint(hooks)
     app.register_blueprint(probes(health))
     register_error_handlers(app)

@@ -27,6 +27,7 @@ from app.vocabulary import (
     WORKER_KIND,
     WORKER_POOL_KIND,
 )
+from app.web.access import Access
 from app.web.answers import json_answer
 from app.web.pacing import Pacer
 
@@ -34,6 +35,9 @@ hooks = Blueprint("hooks", __name__)
 
 PACER = "workerpool-pacer"
 """Name of the application's `Pacer` among its extensions."""
+
+ACCESS = "hooks-access"
+"""Name of the application's `Access` among its extensions."""
 
 _log = structlog.get_logger("web")
 
@@ -44,6 +48,13 @@ class Answer(Protocol):
     def to_json(self) -> JsonObject:
         """Return the body of the answer."""
         ...
+
+
+@hooks.before_request
+def check_access() -> Response | None:
+    """Refuse callers before their body is read."""
+    access: Access = current_app.extensions[ACCESS]
+    return access.refuse()
 
 
 @hooks.post("/sync/workerpool")

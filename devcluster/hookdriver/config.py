@@ -3,9 +3,10 @@
 What the stand-in can't do is refused here with a message that names it, never ignored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from devcluster.hookdriver.children import Method
 from devcluster.hookdriver.errors import ConfigError
@@ -18,7 +19,8 @@ DECORATOR = "DecoratorController"
 DEFAULT_HOOK_TIMEOUT = 10.0
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_UNSUPPORTED = ("caBundle", "clientTLS", "authorization", "basicAuth")
+_UNSUPPORTED = ("clientTLS", "basicAuth")
+_CREDENTIALS = ("caBundle", "authorization")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,16 @@ class ChildRule:
 
 
 @dataclass(frozen=True)
+class KeyRef:
+    """A key of a Secret or ConfigMap."""
+
+    resource: str
+    namespace: str
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
 class HookConfig:
     """Where a hook is and how it is spoken to."""
 
@@ -49,6 +61,10 @@ class HookConfig:
     version: str
     timeout_seconds: float
     strict: bool
+    ca: str | KeyRef | None = None
+    """Who signs the server's certificate, as PEM or where the PEM is; None: the system's authorities."""
+    authorization: tuple[str, KeyRef] | None = None
+    """Scheme and place of what the header Authorization holds; None: no header."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +94,7 @@ def parse_controller(obj: Object) -> ControllerConfig:
     hooks = spec.get("hooks")
     if not hooks:
         raise ConfigError("no hooks defined")
-    if spec.get("endpointConfigs"):
-        raise ConfigError("endpointConfigs: TLS and credentials for hooks aren't supported by the stand-in")
+    endpoints = spec.get("endpointConfigs") or []
     composite = kind == COMPOSITE
     parents = [spec.get("parentResource") or {}] if composite else spec.get("resources") or []
     period = spec.get("resyncPeriodSeconds")
@@ -91,9 +106,9 @@ def parse_controller(obj: Object) -> ControllerConfig:
         children=tuple(
             _child(rule) for rule in spec.get("childResources" if composite else "attachments") or []
         ),
-        sync=_hook(hooks.get("sync")),
-        finalize=_hook(hooks.get("finalize")),
-        customize=_hook(hooks.get("customize")),
+        sync=_hook(hooks.get("sync"), endpoints),
+        finalize=_hook(hooks.get("finalize"), endpoints),
+        customize=_hook(hooks.get("customize"), endpoints),
         # More often than once a second would be a hot loop of everything.
         resync_seconds=None if period is None else max(1.0, float(period)),
         generate_selector=bool(spec.get("generateSelector")),
@@ -144,18 +159,61 @@ def _resource(rule: Mapping[str, Any]) -> tuple[str, str]:
     return str(api_version), str(resource)
 
 
-def _hook(hook: Mapping[str, Any] | None) -> HookConfig | None:
+def _hook(hook: Mapping[str, Any] | None, endpoints: Sequence[Mapping[str, Any]]) -> HookConfig | None:
     webhook = (hook or {}).get("webhook")
     if hook is None or webhook is None:
         return None
-    for name in _UNSUPPORTED:
-        if webhook.get(name):
-            raise ConfigError(f"webhook.{name} isn't supported by the stand-in")
     if (webhook.get("etag") or {}).get("enabled"):
         raise ConfigError("webhook.etag isn't supported by the stand-in")
     version = hook.get("version") or "v1"
     mode = webhook.get("responseUnMarshallMode") or ("strict" if version == "v2" else "loose")
-    return HookConfig(_url(webhook), version, _timeout(webhook.get("timeout")), strict=mode == "strict")
+    url = _url(webhook)
+    credentials = _credentials(webhook, url, endpoints)
+    return HookConfig(
+        url,
+        version,
+        _timeout(webhook.get("timeout")),
+        strict=mode == "strict",
+        ca=_ca(credentials.get("caBundle")),
+        authorization=_authorization(credentials.get("authorization")),
+    )
+
+
+def _credentials(
+    webhook: Mapping[str, Any], url: str, endpoints: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """Return where TLS and credentials of a hook are written: at the hook, else at the first entry for its host."""
+    names = (*_CREDENTIALS, *_UNSUPPORTED)
+    host = urlsplit(url).netloc.lower()
+    found = webhook
+    if not any(webhook.get(name) for name in names):
+        found = next((each for each in endpoints if str(each.get("host")).lower() == host), {})
+    for name in _UNSUPPORTED:
+        if found.get(name):
+            raise ConfigError(f"{name} isn't supported by the stand-in")
+    return found
+
+
+def _ca(bundle: Mapping[str, Any] | None) -> str | KeyRef | None:
+    if not bundle:
+        return None
+    sources = [name for name in ("inline", "secretRef", "configMapRef") if bundle.get(name) is not None]
+    if len(sources) != 1:
+        raise ConfigError("caBundle needs exactly one of inline, secretRef, configMapRef")
+    if sources == ["inline"]:
+        return str(bundle["inline"])
+    ref = bundle[sources[0]]
+    resource = "secrets" if sources == ["secretRef"] else "configmaps"
+    return KeyRef(resource, ref["namespace"], ref["name"], ref.get("key") or "ca.crt")
+
+
+def _authorization(spec: Mapping[str, Any] | None) -> tuple[str, KeyRef] | None:
+    if not spec:
+        return None
+    scheme, ref = str(spec.get("type") or "Bearer").strip(), spec["secretRef"]
+    if scheme.lower() == "basic":
+        raise ConfigError("authorization of type Basic isn't supported; Metacontroller has basicAuth for it")
+    return scheme, KeyRef("secrets", ref["namespace"], ref["name"], ref["key"])
 
 
 def _url(webhook: Mapping[str, Any]) -> str:

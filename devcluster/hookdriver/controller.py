@@ -14,6 +14,7 @@ from devcluster.hookdriver.children import Method, Unchanged, plan
 from devcluster.hookdriver.config import ControllerConfig, HookConfig, ParentRule
 from devcluster.hookdriver.contract import HookResponse, parse_sync_response, sync_request
 from devcluster.hookdriver.customize import Customize
+from devcluster.hookdriver.endpoint import resolve
 from devcluster.hookdriver.errors import DriverError, RelatedNotSynced, SyncError, TooManyRequests
 from devcluster.hookdriver.events import Events
 from devcluster.hookdriver.finalizer import Finalizer
@@ -76,6 +77,11 @@ class Controller(ABC):
         parents = [(rule, find(rule.api_version, rule.resource)) for rule in config.parents]
         children = [(rule, find(rule.api_version, rule.resource)) for rule in config.children]
         self.methods = {(res.kind.group, res.kind.kind): rule.method for rule, res in children}
+        endpoints = {
+            hook: resolve(runtime.api, hook)
+            for hook in (config.sync, config.finalize, config.customize)
+            if hook
+        }
         # Nothing may fail from here on: caches that were acquired must be given back.
         acquire = runtime.caches.acquire
         self.parents = {
@@ -84,8 +90,9 @@ class Controller(ABC):
         self.children = [acquire(res) for _, res in children]
         self.queue: WorkQueue[ParentKey] = WorkQueue(config.name)
         self.finalizer = Finalizer(runtime.api, config.finalizer, wanted=config.finalize is not None)
-        self.hooks = {hook: Webhook(hook, runtime.workers) for hook in (config.sync, config.finalize) if hook}
-        customize = Webhook(config.customize, runtime.workers) if config.customize else None
+        webhooks = {hook: Webhook(hook, runtime.workers, endpoint) for hook, endpoint in endpoints.items()}
+        self.hooks = {hook: webhooks[hook] for hook in (config.sync, config.finalize) if hook}
+        customize = webhooks[config.customize] if config.customize else None
         self.customize = Customize(
             config, runtime.discovery, runtime.caches, customize, self._all_parents, self.enqueue
         )

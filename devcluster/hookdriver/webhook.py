@@ -10,6 +10,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from devcluster.hookdriver.config import HookConfig
+from devcluster.hookdriver.endpoint import Endpoint
 from devcluster.hookdriver.errors import HookError, TooManyRequests
 from devcluster.hookdriver.objects import Object
 
@@ -20,9 +21,13 @@ _TOO_MANY_REQUESTS = 429
 class Webhook:
     """One hook of one controller; safe to use from many threads."""
 
-    def __init__(self, config: HookConfig, connections: int) -> None:
+    def __init__(self, config: HookConfig, connections: int, endpoint: Endpoint | None = None) -> None:
         self.config = config
-        self._pool = urllib3.PoolManager(maxsize=connections, retries=False)
+        endpoint = endpoint or Endpoint()
+        self._headers = {"Content-Type": "application/json"}
+        if endpoint.authorization:
+            self._headers["Authorization"] = endpoint.authorization
+        self._pool = urllib3.PoolManager(maxsize=connections, retries=False, ssl_context=endpoint.tls)
 
     def call(self, request: Object) -> bytes:
         """Return the body of the answer; raises HookError, or TooManyRequests when the hook wants a pause."""
@@ -54,7 +59,7 @@ class Webhook:
             "POST",
             self.config.url,
             body=body,
-            headers={"Content-Type": "application/json"},
+            headers=self._headers,
             timeout=urllib3.Timeout(total=self.config.timeout_seconds),
         )
 

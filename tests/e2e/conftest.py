@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from devcluster import audit
 from devcluster.cluster import Cluster, Options
 from tests.e2e.harness import Journal, Pool, Shell, make_pool, make_repository, remove_pool
 
@@ -17,6 +18,11 @@ GRACES = (
     "--refusal-grace=3s",
 )
 """Flags of the operator: the failures that tests provoke don't pass, so waiting for the defaults proves nothing."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what judges the whole suite last."""
+    items.sort(key=lambda item: item.path.name == "test_permissions.py")
 
 
 @pytest.fixture(scope="session")
@@ -30,11 +36,13 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
     """Start the whole local cluster, with Metacontroller when METACONTROLLER_BIN names one."""
-    options = Options(allow_paths=(outside,), arguments={"operator": GRACES})
+    options = Options(allow_paths=(outside,), arguments={"operator": GRACES}, audit=True)
     running = Cluster(tmp_path_factory.mktemp("cluster") / "c", options)
     try:
         running.up()
         yield running
+        refused = {each for each in audit.requests(running.site.audit_log) if not each.allowed}
+        assert not refused, f"the manifests don't grant what was asked: {sorted(refused)}"
     finally:
         running.down()
 

@@ -12,9 +12,9 @@ import kubernetes.config
 import pytest
 import yaml
 
-from devcluster.hookdriver import __file__ as package
 from devcluster.hookdriver.api import Api
 from devcluster.hookdriver.errors import AlreadyExists
+from devcluster.paths import REPOSITORY
 from tests.integration.hookdriver.hookserver import HookServer
 from tests.integration.hookdriver.proxy import RecordingProxy
 from tests.integration.hookdriver.world import DriverProcess, wait_for
@@ -56,7 +56,7 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def api(kubeconfig: str) -> Api:
     """The API server, with the kinds of Metacontroller and of these tests."""
     api = Api(kubeconfig, connections=8)
-    crds = [Path(package).parent / "crds.yaml", HERE / "crds.yaml"]
+    crds = [REPOSITORY / "manifests" / "metacontroller" / "crds.yaml", HERE / "crds.yaml"]
     for crd in (document for path in crds for document in yaml.safe_load_all(path.read_text())):
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         name = crd["metadata"]["name"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import http.client
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import pytest
 
 from app.serving import bind_of
 from app.settings import Address
+from app.webhook.authority import Authority
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = r"""
@@ -25,9 +28,14 @@ from app import logs, settings
 from app.cluster.errors import ConfigurationError
 from app.serving import serve
 
+from pathlib import Path
+from app.webhook.serving import FileCredentials
+
 class Operator:
-    def __init__(self):
+    def __init__(self, chosen):
         self.thread = None
+        directory = chosen.hook_certificate_dir
+        self.tls = FileCredentials(Path(directory), None).context if directory else None
     def wsgi(self, environ, start_response):
         if environ["PATH_INFO"] == "/slow":
             os.write(1, b"begun\n")
@@ -46,7 +54,7 @@ class Operator:
 def assemble(chosen):
     if os.environ.get("BROKEN"):
         raise ConfigurationError("kubeconfig /nowhere does not exist")
-    return Operator()
+    return Operator(chosen)
 
 chosen = settings.parse(sys.argv[1:], os.environ)
 logs.configure(chosen.log_level, chosen.log_format)
@@ -64,12 +72,13 @@ def free_port() -> int:
 class Served:
     """The program above, and its two ports."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, *more: str) -> None:
         self.ports = (free_port(), free_port())
         self.output = output
         flags = [
             f"--hook-bind-address=127.0.0.1:{self.ports[0]}",
             f"--health-probe-bind-address=127.0.0.1:{self.ports[1]}",
+            *more,
         ]
         with output.open("w") as stream:
             self.process = subprocess.Popen(
@@ -218,3 +227,84 @@ def test_no_host_means_every_interface() -> None:
     assert bind_of(Address("", 8080)) in {"[::]:8080", "0.0.0.0:8080"}
     assert bind_of(Address("::1", 8080)) == "[::1]:8080"
     assert bind_of(Address("127.0.0.1", 0)) == "127.0.0.1:0"
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> tuple[Path, Authority]:
+    """Return a directory with a serving certificate for the loopback address, and its authority."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    authority = Authority.create(dt.datetime.now(dt.UTC))
+    renew(folder, authority)
+    return folder, authority
+
+
+def renew(folder: Path, authority: Authority) -> None:
+    """Put another certificate into the directory."""
+    pair = authority.issue(["127.0.0.1"], dt.datetime.now(dt.UTC))
+    for name, content in (("tls.crt", pair.certificate), ("tls.key", pair.key)):
+        (folder / f"{name}.new").write_bytes(content)
+        (folder / f"{name}.new").rename(folder / name)
+
+
+def greet(port: int, authority: Authority, connection: http.client.HTTPSConnection | None = None) -> bytes:
+    """Ask over TLS, and return the certificate that was shown; raises ssl.SSLError when it isn't trusted."""
+    context = ssl.create_default_context(cadata=authority.bundle.decode())
+    used = connection or http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
+    try:
+        used.request("GET", "/")
+        assert used.getresponse().read()
+        assert isinstance(used.sock, ssl.SSLSocket)
+        return used.sock.getpeercert(binary_form=True) or b""
+    finally:
+        if connection is None:
+            used.close()
+
+
+def test_hooks_are_served_over_tls_probes_are_not_and_a_new_certificate_needs_no_restart(
+    tmp_path: Path, certificates: tuple[Path, Authority], eventually: Callable[..., None]
+) -> None:
+    """A connection that stands goes on; each new one gets what is in the files."""
+    folder, authority = certificates
+    served = Served(tmp_path / "output", f"--hook-certificate-dir={folder}")
+    hooks, probes = served.ports
+    try:
+        eventually(lambda: served.ask(probes), 20)
+        first = greet(hooks, authority)
+        assert served.ask(hooks) is None, "plain HTTP on the hooks' port"
+        with pytest.raises(ssl.SSLError):
+            greet(hooks, Authority.create(dt.datetime.now(dt.UTC)))
+        kept = http.client.HTTPSConnection(
+            "127.0.0.1", hooks, context=ssl.create_default_context(cadata=authority.bundle.decode())
+        )
+        assert greet(hooks, authority, kept) == first
+        renew(folder, authority)
+        eventually(lambda: greet(hooks, authority) != first, 10)
+        assert greet(hooks, authority, kept) == first
+        kept.close()
+    finally:
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(20) == 0
+
+
+def test_clients_that_stall_or_break_off_a_handshake_hold_nobody_up(
+    tmp_path: Path, certificates: tuple[Path, Authority], eventually: Callable[..., None]
+) -> None:
+    """More of them than there are threads: silent ones, ones that send nonsense, ones that go away."""
+    folder, authority = certificates
+    served = Served(tmp_path / "output", f"--hook-certificate-dir={folder}", "--threads=2")
+    hooks, probes = served.ports
+    try:
+        eventually(lambda: served.ask(probes), 20)
+        clients = [socket.create_connection(("127.0.0.1", hooks), 5) for _ in range(6)]
+        for each in clients[:3]:
+            each.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        for each in clients[:5]:
+            each.close()
+        eventually(lambda: greet(hooks, authority), 20)
+        clients[5].close()
+        assert greet(hooks, authority)
+        assert "Traceback" not in served.output.read_text()
+    finally:
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(20) == 0

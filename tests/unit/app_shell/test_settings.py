@@ -52,12 +52,19 @@ def test_every_flag_is_parsed() -> None:
     """The whole of a full command line."""
     arguments = [
         "--hook-bind-address=127.0.0.1:9000",
+        "--hook-credentials-secret=hooks",
+        "--hook-require-token",
+        "--hook-server-names=hooks.operators,127.0.0.1",
+        "--hook-certificate-dir=",
+        "--hook-token-file=",
         "--health-probe-bind-address=[::]:9001",
         "--kubeconfig=/etc/kubeconfig",
         "--namespaces=one,two",
         "--namespaces",
         "three",
         "--controller-namespace=operators",
+        "--service-account=operator",
+        "--manager-role=manager",
         "--threads=4",
         "--agent-threads=8",
         "--image-pull-grace=1m",
@@ -72,7 +79,7 @@ def test_every_flag_is_parsed() -> None:
         "--verdict-report-grace=90s",
         "--native-sidecars=true",
         "--mqtt-publish-rate=100",
-        "--hooks-only",
+        "--hooks-only=false",
         "--log-level=DEBUG",
         "--log-format=json",
         "--leader-elect",
@@ -87,10 +94,17 @@ def test_every_flag_is_parsed() -> None:
     ]
     assert parse(arguments, {}) == Settings(
         hook_bind_address=Address("127.0.0.1", 9000),
+        hook_credentials_secret="hooks",
+        hook_require_token=True,
+        hook_server_names=("hooks.operators", "127.0.0.1"),
+        hook_certificate_dir="",
+        hook_token_file="",
         health_probe_bind_address=Address("::", 9001),
         kubeconfig="/etc/kubeconfig",
         namespaces=("one", "two", "three"),
         controller_namespace="operators",
+        service_account="operator",
+        manager_role="manager",
         threads=4,
         agent_threads=8,
         image_pull_grace=60.0,
@@ -105,7 +119,7 @@ def test_every_flag_is_parsed() -> None:
         verdict_report_grace=90.0,
         native_sidecars=True,
         mqtt_publish_rate=100.0,
-        hooks_only=True,
+        hooks_only=False,
         log_level="debug",
         log_format="json",
         leader_elect=True,
@@ -219,3 +233,30 @@ def test_settings_without_effect_are_named() -> None:
         "--enable-http2",
     ]
     assert not list(parse([], {}).warnings())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--hook-credentials-secret=hooks", "--hook-certificate-dir=/certificates"],
+        ["--hook-credentials-secret=hooks", "--hook-token-file=/token"],
+        ["--hook-require-token"],
+        ["--hooks-only", "--hook-credentials-secret=hooks"],
+        ["--hook-credentials-secret=Not_A_Name"],
+        ["--hook-server-names=a b"],
+    ],
+)
+def test_ways_to_serve_hooks_that_contradict_each_other_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a word about the way out."""
+    with pytest.raises(SystemExit):
+        parse(arguments, {})
+    assert "--hook" in capsys.readouterr().err
+
+
+def test_the_hooks_certificate_is_made_for_the_installed_service() -> None:
+    """Unless names are given; Metacontroller calls <service>.<namespace>."""
+    first = parse(["--controller-namespace=operators"], {}).names_of_hooks[0]
+    assert first == "spacelift-workerpool-controller-webhook-service.operators"
+    assert parse(["--hook-server-names=a,b"], {}).names_of_hooks == ("a", "b")

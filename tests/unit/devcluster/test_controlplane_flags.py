@@ -71,5 +71,5 @@ def test_the_controllers_that_the_product_meets_run(
 @pytest.mark.usefixtures("credentials")
 def test_each_client_has_a_kubeconfig_that_others_cannot_read(site: Site) -> None:
     """They hold or name what lets one in."""
-    for who in ("admin", "controller-manager", "node", "scheduler", "hookdriver"):
+    for who in ("admin", "controller-manager", "node", "scheduler"):
         assert site.kubeconfig(who).stat().st_mode & 0o777 == 0o600

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from app import vocabulary as words
+from app.agent.unserved import Grant
 from app.reasons import CONDITIONS
 from app.serving import GRACE_SECONDS
-from app.settings import parse, variable_of
+from app.settings import Settings, parse, variable_of
 from app.web.application import create_app
 from tests.unit.web.health import ToldHealth
 
@@ -20,12 +21,17 @@ ROOT = Path(__file__).parents[3]
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+INSTALLED = {"manifests": "install.yaml", "manifests/metacontroller": "install-metacontroller.yaml"}
+"""Folders that are bases and components, by the file that kustomize made of them."""
+
+
 @cache
 def documents(folder: str) -> list[dict[str, Any]]:
-    """Return every object of a folder, kustomizations apart."""
-    files = sorted((ROOT / folder).glob("*.yaml"))
+    """Return every object that a folder installs, kustomizations apart."""
+    one_file = INSTALLED.get(folder)
+    files = [ROOT / "manifests" / one_file] if one_file else sorted((ROOT / folder).glob("*.yaml"))
     loaded = [item for file in files for item in yaml.load_all(file.read_text(encoding="utf-8"), LOADER)]
-    return [item for item in loaded if item["kind"] != "Kustomization"]
+    return [item for item in loaded if item["kind"] not in ("Kustomization", "Component")]
 
 
 def one(folder: str, kind: str, name: str) -> dict[str, Any]:
@@ -196,7 +202,7 @@ def test_the_controllers_reach_the_operators_service() -> None:
                 "name": service["metadata"]["name"],
                 "namespace": service["metadata"]["namespace"],
                 "port": service["spec"]["ports"][0]["port"],
-                "protocol": "http",
+                "protocol": "https",
             }
 
 
@@ -225,8 +231,36 @@ def test_the_operator_may_do_only_what_it_does() -> None:
         "secrets": {"get", "create", "delete"},
         "controllerrevisions": {"create", "get", "list", "delete"},
         "namespaces": {"get"},
-        "events": {"create", "patch", "get", "list"},
+        "events": {"create", "patch", "list"},
     }
+
+
+@pytest.mark.parametrize("folder", INSTALLED)
+def test_no_rule_has_a_wildcard(folder: str) -> None:
+    """Not Metacontroller's either: whoever answers its hooks has its rights."""
+    roles = [each for each in documents(folder) if each["kind"] in ("Role", "ClusterRole")]
+    assert roles
+    for role in roles:
+        assert "*" not in str(role["rules"])
+
+
+def test_a_role_in_a_namespace_grants_what_the_cluster_role_does() -> None:
+    """One set of rights, for all namespaces or for some."""
+    (role, _) = documents("manifests/pool-namespace")
+    everywhere = one("manifests", "ClusterRole", words.MANAGER_ROLE)
+    to_grant = one("manifests/components/namespaces", "ClusterRole", words.MANAGER_ROLE)
+    assert role["rules"] == everywhere["rules"] == to_grant["rules"]
+
+
+def test_the_command_that_grants_names_what_is_installed() -> None:
+    """The account, its namespace, and a role that exists."""
+    account = one("manifests", "ServiceAccount", words.CONTROLLER_ACCOUNT)
+    assert account["metadata"]["namespace"] == words.CONTROLLER_NAMESPACE
+    command = Grant(words.CONTROLLER_NAMESPACE, words.CONTROLLER_ACCOUNT, words.MANAGER_ROLE).command(
+        "team-c"
+    )
+    (_, binding) = documents("manifests/pool-namespace")
+    assert f" {binding['metadata']['name']} --namespace=team-c " in command
 
 
 def test_the_operator_may_keep_leases_in_its_own_namespace_alone() -> None:
@@ -241,6 +275,97 @@ def test_the_operator_may_keep_leases_in_its_own_namespace_alone() -> None:
             "verbs": ["get", "list", "watch", "create", "patch", "delete"],
         }
     ]
+
+
+def test_of_the_hooks_secret_only_the_one_by_its_name_may_be_touched() -> None:
+    """The name in the role is the one in the Deployment's arguments, and Metacontroller's objects are the operator's."""
+    role = one("manifests", "Role", "spacelift-workerpool-controller-hook-credentials-role")
+    named = [rule for rule in role["rules"] if "resourceNames" in rule]
+    (secret,) = [rule["resourceNames"] for rule in named]
+    assert arguments().hook_credentials_secret == secret[0]
+    assert [rule["verbs"] for rule in role["rules"] if rule not in named] == [["create"]]
+    cluster = one("manifests", "ClusterRole", "spacelift-workerpool-controller-cluster-role")
+    told = {
+        rule["resources"][0]: rule["resourceNames"]
+        for rule in cluster["rules"]
+        if rule["apiGroups"] == ["metacontroller.k8s.io"]
+    }
+    assert told == {
+        "compositecontrollers": [words.POOL_CONTROLLER],
+        "decoratorcontrollers": [words.WORKER_CONTROLLER],
+    }
+
+
+def arguments() -> Settings:
+    """Return the settings of the operator as it is deployed."""
+    spec = one("manifests", "Deployment", "spacelift-workerpool-controller-controller-manager")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    return parse(container["args"], {variable_of("replica_name"): "controller-manager-6f7d8c9b4-x2k7p"})
+
+
+def test_hooks_are_served_as_metacontroller_calls_them() -> None:
+    """Over TLS, for the Service's name, with a token."""
+    chosen = arguments()
+    service = one("manifests", "Service", words.HOOK_SERVICE)
+    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
+    assert (chosen.hooks_are_secure, chosen.hook_require_token) == (True, True)
+    assert host in chosen.names_of_hooks
+    (container,) = one("manifests", "Deployment", "spacelift-workerpool-controller-controller-manager")[
+        "spec"
+    ]["template"]["spec"]["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert ports == {
+        "hooks": chosen.hook_bind_address.port,
+        "probes": chosen.health_probe_bind_address.port,
+    }
+    assert service["spec"]["ports"][0]["targetPort"] == "hooks"
+
+
+def test_only_metacontroller_may_connect_to_the_hooks() -> None:
+    """The policy means the Pods that the other manifest makes."""
+    (policy,) = [each for each in documents("manifests") if each["kind"] == "NetworkPolicy"]
+    (rule,) = policy["spec"]["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": "hooks"}]
+    (peer,) = rule["from"]
+    caller = one("manifests/metacontroller", "Deployment", "metacontroller")
+    assert peer["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": caller["metadata"]["namespace"]
+    }
+    assert peer["podSelector"]["matchLabels"] == caller["spec"]["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("folder", INSTALLED)
+def test_every_pod_is_restricted_has_limits_and_a_fixed_image(folder: str) -> None:
+    """No image tag floats; nothing runs as root; a class of its own keeps run Pods from pushing it out."""
+    classes = {each["metadata"]["name"] for each in documents(folder) if each["kind"] == "PriorityClass"}
+    (deployment,) = [each for each in documents(folder) if each["kind"] == "Deployment"]
+    assert deployment["spec"]["replicas"] == 2
+    pod = deployment["spec"]["template"]["spec"]
+    assert {pod["priorityClassName"]} == classes
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert re.fullmatch(r"[^:@]+:v?[0-9]+\.[0-9]+\.[0-9]+", container["image"])
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"]["memory"].endswith("Mi")
+    assert {"livenessProbe", "readinessProbe"} <= container.keys()
+
+
+def test_metacontroller_has_settings_that_fit() -> None:
+    """Not its own of 5 workers and 5 requests a second; one of two leads; old versions are named nowhere."""
+    (container,) = one("manifests/metacontroller", "Deployment", "metacontroller")["spec"]["template"][
+        "spec"
+    ]["containers"]
+    given = dict(each.removeprefix("--").partition("=")[::2] for each in container["args"])
+    assert int(given["workers"]) >= 20
+    assert float(given["client-go-qps"]) >= 100
+    assert int(given["client-go-burst"]) >= float(given["client-go-qps"])
+    assert "leader-election" in given
+    assert container["image"].endswith(":v4.17.2")
 
 
 def test_two_replicas_are_replaced_one_after_the_other() -> None:
@@ -268,25 +393,48 @@ def test_two_replicas_are_replaced_one_after_the_other() -> None:
 
 def test_the_deployments_arguments_are_accepted() -> None:
     """A Pod that ends with status 2 says so to nobody who watches the rollout."""
-    spec = one("manifests", "Deployment", "spacelift-workerpool-controller-controller-manager")["spec"]
-    (container,) = spec["template"]["spec"]["containers"]
-    chosen = parse(container["args"], {variable_of("replica_name"): "controller-manager-6f7d8c9b4-x2k7p"})
+    chosen = arguments()
     assert (chosen.leader_elect, list(chosen.warnings())) == (True, [])
 
 
 def test_every_rule_says_why_it_is_there() -> None:
     """A comment stands directly above each rule."""
-    lines = (ROOT / "manifests" / "rbac.yaml").read_text(encoding="utf-8").splitlines()
-    rules = [number for number, line in enumerate(lines) if line.startswith("  - apiGroups:")]
-    assert rules
-    assert all(lines[number - 1].startswith("  # ") for number in rules)
+    files = [
+        path
+        for path in (ROOT / "manifests").rglob("*.yaml")
+        if "rules:" in path.read_text(encoding="utf-8") and not path.name.startswith("install")
+    ]
+    assert len(files) > 4
+    for path in files:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rules = [
+            number
+            for number, line in enumerate(lines)
+            if line.startswith(("  - apiGroups:", "  - nonResourceURLs:"))
+        ]
+        assert [lines[number] for number in rules if not lines[number - 1].startswith("  # ")] == [], path
 
 
 def test_everything_is_in_the_kustomizations() -> None:
     """A file that isn't listed would never be installed; samples are applied by hand."""
-    for folder in ("crds", "metacontroller", "manifests"):
-        listed = yaml.safe_load((ROOT / folder / "kustomization.yaml").read_text(encoding="utf-8"))[
-            "resources"
-        ]
-        files = {path.name for path in (ROOT / folder).glob("*.yaml")} - {"kustomization.yaml"}
-        assert files == {name for name in listed if name.endswith(".yaml")}
+    manifests = ROOT / "manifests"
+    folders = [path.parent for path in manifests.rglob("kustomization.yaml")]
+    assert len(folders) > 15
+    for folder in (*folders, ROOT / "crds", ROOT / "metacontroller"):
+        said = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+        listed = set(said.get("resources", ())) | {
+            each["path"] for each in said.get("patches", ()) if "path" in each
+        }
+        files = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml", *INSTALLED.values()}
+        assert files == {name for name in listed if name.endswith(".yaml")}, folder
+
+
+def test_every_overlay_names_components_that_exist() -> None:
+    """And each component is in an overlay, the restricted egress apart: what is open there, only an administrator knows."""
+    used = set()
+    for path in (ROOT / "manifests" / "overlays").glob("*/kustomization.yaml"):
+        for each in yaml.safe_load(path.read_text(encoding="utf-8")).get("components", ()):
+            used.add((path.parent / each).resolve())
+    components = {path.parent for path in (ROOT / "manifests" / "components").glob("*/kustomization.yaml")}
+    assert components - used == {ROOT / "manifests" / "components" / "egress"}
+    assert used <= components

@@ -10,14 +10,20 @@ ROOT = Path(__file__).resolve().parents[3]
 PLACES = {
     "paho": ("app/agent/paho_client.py", "mothership/broker_client.py"),
     "kubernetes": ("app/cluster/", "devcluster/hookdriver/api.py"),
-    "cryptography": ("app/agent/credentials.py", "app/fips_probe.py", "mothership/ca.py", "devcluster/"),
+    "cryptography": (
+        "app/agent/credentials.py",
+        "app/fips_probe.py",
+        "app/webhook/authority.py",
+        "mothership/ca.py",
+        "devcluster/",
+    ),
     "joserfc": ("protocol/sealing.py",),
     "jsonschema": ("protocol/schema.py",),
     "flask": ("app/web/", "app/assembly.py", "mothership/"),
     "sqlalchemy": ("mothership/",),
     "prometheus_client": ("app/metrics/",),
     "requests": ("launcher/api_client.py", "mothership/client.py"),
-    "gunicorn": ("app/serving.py", "mothership/serve.py"),
+    "gunicorn": ("app/serving.py", "app/listeners.py", "mothership/serve.py"),
 }
 
 
