@@ -7,6 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NAME ?= default
+# What runs Pods: process, or containerd for a real node (docs/real-node.md).
+NODE ?= process
+export NODE
 CLUSTER := $(BIN)/python -m devcluster
 
 .PHONY: help

@@ -48,6 +48,8 @@ from devcluster.site import PURPOSES, Site
 from devcluster.state import Claim, ProcessRecord, State
 from devcluster.steps import Step
 
+PROCESSES, CONTAINERS = NODES = ("process", "containerd")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -67,6 +69,8 @@ class Options:
     """Further environment by component, of the same four."""
     relays: frozenset[str] = frozenset()
     """Links that a relay stands in (see links.py), `all` for every one; `Cluster.relays` has them."""
+    node: str = field(default_factory=lambda: os.environ.get("NODE") or PROCESSES)
+    """`process`: Pods are processes of this machine; `containerd`: a real node (docs/real-node.md)."""
     replicas: int = 1
     """Processes of the operator: `operator`, `operator-2` and so on; several have a relay for their Service."""
 
@@ -153,9 +157,7 @@ class Cluster:
     def up(self) -> None:
         """Start everything and return when it is ready; on failure stop it again and leave the logs."""
         started = time.monotonic()
-        prerequisites.provide(self.options.components, self._say)
-        tools = build.tools(self._say)
-        self._take(tools)
+        self._take(self._provide())
         try:
             self._prepare()
             steps.run(self._steps(), abandon=self._stop_all)
@@ -191,6 +193,14 @@ class Cluster:
                 env |= section.environment(site)
         return env
 
+    def _provide(self) -> Path:
+        """Make sure that everything is there that the cluster is made of; return the directory of the programs."""
+        prerequisites.provide(self.options.components, self._say)
+        return build.tools(self._say)
+
+    def _place(self, tools: Path, ports: Ports) -> Site:
+        return Site(self.directory, tools, ports)
+
     def _take(self, tools: Path) -> None:
         self._claim = Claim(self.directory)
         # What a cluster that was killed left here is of no use: its ports belong to nobody.
@@ -199,7 +209,7 @@ class Cluster:
         self._ports = Ports(
             (*PURPOSES, *further, *(links.purpose(name) for name in sorted(self.options.relays)))
         )
-        self._site = Site(self.directory, tools, self._ports)
+        self._site = self._place(tools, self._ports)
         self._site.make_directories()
 
     def _prepare(self) -> None:
@@ -275,18 +285,22 @@ class Cluster:
 
     def _stop_all(self) -> None:
         for row in STOP_ORDER:
-            present = [found for name, found in self._components.items() if kind(name) in row]
+            present = [found for name, found in self._processes().items() if kind(name) in row]
             with ThreadPoolExecutor(max_workers=len(COMPONENTS) + len(self._replicas)) as pool:
                 list(pool.map(lambda component: component.stop(), present))
         links.close(self._relays)
         self._relays = {}
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what the processes could not remove themselves."""
         if self._site is not None and "node" in self.options.components:
             processnode.sweep(self._site.node_name)
 
     def _record(self) -> None:
         """Tell other processes how things are."""
         with self._recording:
-            running = {name: found for name, found in self._components.items() if found.running}
+            running = {name: found for name, found in self._processes().items() if found.running}
             State(
                 owner=ProcessRecord.of(os.getpid()),
                 ready=self._ready,
@@ -296,6 +310,10 @@ class Cluster:
                     name: ProcessRecord.of(found.pid, found.log_path) for name, found in running.items()
                 },
             ).write(self.directory)
+
+    def _processes(self) -> Mapping[str, Component]:
+        """Return the components that are processes of this one's."""
+        return self._components
 
     def _give_up(self) -> None:
         if self._ports is not None:
