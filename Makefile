@@ -77,6 +77,14 @@ model: venv ## Check the protocol as a state machine, with big bounds (SEED= for
 crds: tools ## Generate crds/ from crdgen/ and the API server's own OpenAPI
 	@$(BIN)/python -m crdgen
 
+.PHONY: images
+images: venv ## Build the container images with buildah or docker (BASE=local, REGISTRY=, ONLY="operator"; docs/images.md)
+	@$(BIN)/python -m images build $(if $(BASE),--base $(BASE)) $(if $(REGISTRY),--registry $(REGISTRY)) $(ONLY)
+
+.PHONY: locks
+locks: venv ## Write the images' lock files anew from requirements.txt
+	@$(BIN)/python -m images locks
+
 .PHONY: demo
 demo: tools ## The whole way of a run, shown and checked (KEEP=1 leaves it running)
 	@$(BIN)/python -m devcluster.demo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app import logs, settings
+from app import fips, logs, settings
 from app.serving import serve
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Parse the flags, say what is wrong with them, and serve."""
     chosen = settings.parse(arguments, environment)
+    if fips.asked_for_as_in_go(environment):
+        chosen = dataclasses.replace(chosen, enforce_fips140=True)
     logs.configure(chosen.log_level, chosen.log_format)
     if chosen.kubeconfig and not Path(chosen.kubeconfig).is_file():
         sys.exit(f"python -m app: --kubeconfig: there is no file {chosen.kubeconfig}")
@@ -33,6 +36,10 @@ def _assemble(chosen: settings.Settings) -> Operator:
     # Imported in the worker only: the arbiter needs none of it, and would hold its memory twice.
     from app.assembly import assemble
 
+    if chosen.enforce_fips140:
+        from app import fips_probe
+
+        fips_probe.enforce()
     return assemble(chosen)
 
 

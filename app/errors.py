@@ -3,8 +3,9 @@
     OperatorError
       HookRequestError    a hook's body isn't what Metacontroller sends; answered with 400 and the field named
       PodSettingsError    a pool's frozen ``spec.pod`` can't be turned into a Pod; names the field
+      FipsError           FIPS 140 mode is asked for and not there
 
-Both say where the fault is and what was expected there, never the offending value: it may be a secret.
+The first two say where the fault is and what was expected there, never the offending value: it may be a secret.
 """
 
 from __future__ import annotations
@@ -32,3 +33,7 @@ class HookRequestError(FieldError):
 
 class PodSettingsError(FieldError):
     """The pool's settings for run Pods have a shape that no Pod can be built from."""
+
+
+class FipsError(OperatorError):
+    """FIPS 140 mode is asked for and not there; the text says what was found instead, and the remedy."""

@@ -29,6 +29,7 @@ from gunicorn.glogging import Logger
 
 from app import logs
 from app.cluster.errors import ConfigurationError
+from app.errors import FipsError
 from app.memory import bound_allocator, relax_collector
 from app.settings import Address, Settings
 
@@ -127,7 +128,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         logs.configure(self._settings.log_level, self._settings.log_format)
         try:
             self._operator = self._assemble(self._settings)
-        except ConfigurationError as error:
+        except (ConfigurationError, FipsError) as error:
             _log.critical("cannot_start", error=str(error))
             # Any other status would make the arbiter try for ever what cannot work.
             sys.exit(Arbiter.APP_LOAD_ERROR)

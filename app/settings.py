@@ -285,6 +285,11 @@ class Settings:
         "false serves the metrics over plain HTTP; true, which isn't there yet, serves none",
     )
     enable_http2: bool = _option("false", parse_boolean, "accepted; only HTTP/1.1 is spoken")
+    enforce_fips140: bool = _option(
+        "false",
+        parse_boolean,
+        "refuse to start unless every OpenSSL in use is in FIPS 140 mode; GODEBUG=fips140=only asks for it, too",
+    )
 
     def contradiction(self) -> str:
         """Return what can't be meant together, empty when all can."""

@@ -44,6 +44,7 @@ def test_the_defaults_are_these() -> None:
         metrics_bind_address=None,
         metrics_secure=True,
         enable_http2=False,
+        enforce_fips140=False,
     )
 
 
@@ -82,6 +83,7 @@ def test_every_flag_is_parsed() -> None:
         "--metrics-bind-address=:8443",
         "--metrics-secure=false",
         "--enable-http2=true",
+        "--enforce-fips140",
     ]
     assert parse(arguments, {}) == Settings(
         hook_bind_address=Address("127.0.0.1", 9000),
@@ -114,6 +116,7 @@ def test_every_flag_is_parsed() -> None:
         metrics_bind_address=Address("", 8443),
         metrics_secure=False,
         enable_http2=True,
+        enforce_fips140=True,
     )
     assert {argument.split("=")[0] for argument in arguments if argument.startswith("--")} == {
         flag_of(field.name) for field in dataclasses.fields(Settings)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PLACES = {
     "paho": ("app/agent/paho_client.py", "mothership/broker_client.py"),
     "kubernetes": ("app/cluster/", "devcluster/hookdriver/api.py"),
-    "cryptography": ("app/agent/credentials.py", "mothership/ca.py", "devcluster/"),
+    "cryptography": ("app/agent/credentials.py", "app/fips_probe.py", "mothership/ca.py", "devcluster/"),
     "joserfc": ("protocol/sealing.py",),
     "jsonschema": ("protocol/schema.py",),
     "flask": ("app/web/", "app/assembly.py", "mothership/"),

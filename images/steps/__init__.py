@@ -1,0 +1,1 @@
+"""Steps of the images' builds: they run inside, with the base's Python and shell."""
