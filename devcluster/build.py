@@ -63,7 +63,7 @@ def tools(say: Say, wanted: Toolset = CONTROL_PLANE) -> Path:
     if binaries.is_dir():
         return binaries
     home.parent.mkdir(parents=True, exist_ok=True)
-    with _only_builder(home.with_suffix(".lock"), say):
+    with only_builder(home.with_suffix(".lock"), say):
         # Whoever held the lock before may have built exactly this.
         if not binaries.is_dir():
             _build_all(home, wanted, say)
@@ -95,13 +95,12 @@ def version_flags(go_mod: str) -> str:
 
 
 @contextlib.contextmanager
-def _only_builder(lock: Path, say: Say) -> Iterator[None]:
+def only_builder(lock: Path, say: Say) -> Iterator[None]:
+    """Hold a lock while something is built into the cache, waiting for another process that does."""
     with lock.open("w") as handle:
         started = time.monotonic()
         while not _locked(handle.fileno()):
-            say(
-                f"tools: another process is building them, waiting for it, {time.monotonic() - started:.0f} s"
-            )
+            say(f"tools: another process is building, waiting for it, {time.monotonic() - started:.0f} s")
             time.sleep(REPORT_EVERY)
         yield
 

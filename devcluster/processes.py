@@ -121,6 +121,12 @@ class Component:
                 self._say(f"{self.name}: did not stop when asked, killing it")
             self._kill_group(process)
 
+    def end(self) -> None:
+        """Kill it with its process group, if it runs: for what has nothing to save."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                self._kill_group(self._process)
+
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal. KILL goes to the whole process group, as when a container dies, and is waited for."""
         with self._lock:

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +23,11 @@ from devcluster import broker, build, controlplane, metacontroller, mothership, 
 from devcluster.cluster import Cluster
 from devcluster.components import OBJECTS
 from devcluster.kubectl import Document
+from devcluster.paths import cache
 from devcluster.ports import LOOPBACK, Ports
 from devcluster.processes import Component, Program
 from devcluster.progress import ClusterError, Say, wait_until
-from devcluster.realnode import cgroups, images, means, network, shares, workloads
-from devcluster.realnode.config import CONTAINERD_SOCKET
+from devcluster.realnode import cgroups, images, means, network, shares, template, workloads
 from devcluster.realnode.deployed import Deployed, Deployment
 from devcluster.realnode.namespaces import Namespaces
 from devcluster.realnode.programs import Node
@@ -55,8 +53,8 @@ class Parts:
 
     folders: tuple[Path, ...]
     """Where its programs are, the control plane's first."""
-    archive: Path
-    """Its images."""
+    containerd: Path
+    """containerd's directory with its images (template.py)."""
 
     def program(self, name: str) -> Path:
         """Return where a program is."""
@@ -68,7 +66,11 @@ def provide(say: Say) -> Parts:
     means.provide(say)
     control_plane = build.tools(say)
     node, helpers = build.node_tools(say)
-    return Parts((control_plane, node, helpers), images.archive(helpers / "pause", say))
+    folder = cache() / "node"
+    folder.mkdir(parents=True, exist_ok=True)
+    with build.only_builder(folder / "lock", say):
+        unpacked = template.make(images.archive(helpers / "pause", say), say)
+    return Parts((control_plane, node, helpers), unpacked)
 
 
 class ContainerCluster(Cluster):
@@ -99,7 +101,7 @@ class ContainerCluster(Cluster):
         self._node = Node(site, namespaces, self._parts.program, cgroup)
         self._sweeper = Sweeper(namespaces.home, cgroup)
         cgroups.make(cgroup)
-        namespaces.prepare()
+        namespaces.prepare(template.copy(self._parts.containerd, namespaces.home))
         self._node.write_configuration()
         every = [namespaces.program(), *self._control_plane(credentials), *self._node.programs()]
         if "hookdriver" in self.options.components:
@@ -166,7 +168,7 @@ class ContainerCluster(Cluster):
     def _steps(self) -> dict[str, Step]:
         kubectl, documents = self.kubectl, list[Document]()
         control_plane = ("kube-apiserver", "gateways")
-        ready = ("node-ready", "images", "coredns", "kube-proxy", "namespace")
+        ready = ("node-ready", "coredns", "kube-proxy", "namespace")
         every = {
             "sandbox": Step(self._open),
             "gateways": Step(self._open_gateways, ("sandbox",)),
@@ -178,7 +180,6 @@ class ContainerCluster(Cluster):
                 lambda: objects.wait_default_account(kubectl), ("kube-controller-manager", "gateways")
             ),
             "containerd": Step(self._starts("containerd"), ("sandbox",)),
-            "images": Step(self._import, ("containerd",)),
             "grants": Step(lambda: kubectl.apply(self._grants()), control_plane),
             "coredns": Step(self._starts("coredns"), ("grants",)),
             "kube-proxy": Step(self._starts("kube-proxy"), control_plane),
@@ -215,26 +216,6 @@ class ContainerCluster(Cluster):
     def _grants(self) -> list[Document]:
         return [*workloads.grants(), *shares.policy(self.options.allow_paths)]
 
-    def _import(self) -> None:
-        begun = time.monotonic()
-        argv = (
-            "ctr",
-            "--address",
-            CONTAINERD_SOCKET,
-            "--namespace",
-            "k8s.io",
-            "images",
-            "import",
-            str(self._parts.archive),
-        )
-        done = subprocess.run(
-            self._node.namespaces.argv("all", argv), capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            msg = f"importing {self._parts.archive} failed:\n{done.stderr.strip()}"
-            raise ClusterError(msg)
-        self._say(f"images: imported after {time.monotonic() - begun:.1f} s")
-
     def _wait_node(self) -> None:
         def ready() -> bool:
             found = self.kubectl("get", "node", self.site.node_name, "--ignore-not-found", "-o", "json")
@@ -244,7 +225,7 @@ class ContainerCluster(Cluster):
         wait_until(ready, f"node {self.site.node_name}", within=NODE_READY_WITHIN, say=self._say, pause=0.1)
 
     def _install(self, documents: list[Document]) -> None:
-        # No Pod before its image is there: a failed start is not tried again for ten seconds.
+        # No Pod before the node and its DNS are there: a failed start is not tried again for ten seconds.
         made = workloads.operator(documents, Extra(**{**vars(self._extra("operator")), "replicas": 0}))
         objects.install(self.kubectl, made, None, left_out=())
 
@@ -258,7 +239,7 @@ class ContainerCluster(Cluster):
     def _stop_all(self) -> None:
         # With the first process of the sandbox everything inside ends at once: no Pod is asked to, nothing is kept.
         if "sandbox" in self._components:
-            self.component("sandbox").stop()
+            self.component("sandbox").end()
         super()._stop_all()
 
     def _sweep(self) -> None:

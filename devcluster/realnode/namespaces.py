@@ -44,6 +44,8 @@ class Plan:
     """What the first process prepares (pid1.py)."""
 
     tmpfs: tuple[str, ...]
+    covers: str
+    """Where what is made in the machine's folders goes, when one of these is missing in them."""
     binds: tuple[tuple[str, str], ...]
     sysctls: Mapping[str, str]
     commands: tuple[tuple[str, ...], ...]
@@ -53,6 +55,7 @@ class Plan:
         """Return the plan as pid1.py reads it."""
         fields: dict[str, Any] = {
             "tmpfs": self.tmpfs,
+            "covers": self.covers,
             "binds": self.binds,
             "sysctls": dict(self.sysctls),
             "commands": self.commands,
@@ -61,14 +64,16 @@ class Plan:
         return json.dumps(fields, indent=2) + "\n"
 
 
-def plan(home: Path) -> Plan:
-    """Return the plan of a node whose directory is `home`."""
+def plan(home: Path, binds: tuple[tuple[str, str], ...] = ()) -> Plan:
+    """Return the plan of a node whose directory is `home`, with further mounts in it."""
     fakes = home / "sysctl"
     return Plan(
         tmpfs=PRIVATE,
+        covers=str(home / "covers"),
         binds=(
             (str(home), HOME),
             (str(home / "resolv.conf"), "/etc/resolv.conf"),
+            *binds,
             *((str(fakes / name.replace("/", ".")), f"/proc/sys/{name}") for name in KUBELETS_SYSCTLS),
         ),
         sysctls=network.SYSCTLS,
@@ -96,8 +101,8 @@ class Namespaces:
         )
         return Program("sandbox", argv, ready=(self.home / "ready").exists, stop_within=1.0)
 
-    def prepare(self) -> None:
-        """Write what the first process reads."""
+    def prepare(self, binds: tuple[tuple[str, str], ...] = ()) -> None:
+        """Write what the first process reads; `binds` are further mounts, (from, to), to places below HOME."""
         fakes = self.home / "sysctl"
         fakes.mkdir(parents=True, exist_ok=True)
         for name, value in KUBELETS_SYSCTLS.items():
@@ -105,7 +110,7 @@ class Namespaces:
         (self.home / "resolv.conf").write_text(
             f"nameserver {network.ADDRESS}\nsearch svc.{network.CLUSTER_DOMAIN} {network.CLUSTER_DOMAIN}\n"
         )
-        (self.home / "plan.json").write_text(plan(self.home).to_json())
+        (self.home / "plan.json").write_text(plan(self.home, binds).to_json())
         (self.home / "ready").unlink(missing_ok=True)
 
     def opened(self, component: Component) -> None:

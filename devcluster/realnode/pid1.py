@@ -23,7 +23,10 @@ MS_REC = 16384
 def main(plan: dict[str, Any]) -> None:
     """Carry the plan out and wait."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
-    for target in plan["tmpfs"]:
+    for number, target in enumerate(plan["tmpfs"]):
+        if not Path(target).is_dir():
+            _cover(Path(target).parent, Path(plan["covers"], str(number)))
+            Path(target).mkdir()
         _mount("tmpfs", target, "tmpfs", 0)
     for source, target in plan["binds"]:
         _bind(Path(source), Path(target))
@@ -35,6 +38,14 @@ def main(plan: dict[str, Any]) -> None:
             sys.exit(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
     Path(plan["ready"]).touch()
     _collect()
+
+
+def _cover(folder: Path, work: Path) -> None:
+    """Let what is made in a folder of the machine's be seen here alone."""
+    for name in ("upper", "work"):
+        (work / name).mkdir(parents=True)
+    options = f"lowerdir={folder},upperdir={work / 'upper'},workdir={work / 'work'}"
+    _mount("overlay", str(folder), "overlay", 0, options)
 
 
 def _bind(source: Path, target: Path) -> None:
@@ -49,9 +60,12 @@ def _bind(source: Path, target: Path) -> None:
     _mount(str(source), str(target), None, MS_BIND | MS_REC)
 
 
-def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
+def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(source.encode(), target.encode(), kind.encode() if kind else None, flags, None) != 0:
+    if (
+        libc.mount(source.encode(), target.encode(), kind.encode() if kind else None, flags, options.encode())
+        != 0
+    ):
         sys.exit(f"mounting {source} at {target}: {os.strerror(ctypes.get_errno())}")
 
 

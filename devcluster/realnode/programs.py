@@ -14,6 +14,29 @@ from devcluster.realnode.namespaces import HOME, Namespaces
 from devcluster.site import PROBE_TIMEOUT, Site, answers, listens
 
 
+def write_containerd(home: Path) -> None:
+    """Write what containerd reads, and make the directories that it writes to."""
+    for folder in ("containerd", "opt"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    _write(home / "containerd.toml", config.CONTAINERD)
+    _write(home / "registries/_default/hosts.toml", config.REGISTRIES)
+    _write(home / "cni/conf/10-pods.conflist", _json(network.cni(f"{HOME}/cni/data")))
+
+
+def containerd(namespaces: Namespaces) -> Program:
+    """Return containerd."""
+
+    def answers() -> bool:
+        # The socket is in a file system that only those inside see; the first process's root leads there.
+        path = f"/proc/{namespaces.first_process()}/root{config.CONTAINERD_SOCKET}"
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(PROBE_TIMEOUT)
+            return probe.connect_ex(path) == 0
+
+    argv = ("containerd", "--config", f"{HOME}/containerd.toml")
+    return namespaces.enclosed(Program("containerd", argv, answers, stop_within=5.0))
+
+
 @dataclass(frozen=True)
 class Node:
     """A node's parts, as far as they are decided before it starts."""
@@ -35,26 +58,22 @@ class Node:
         files = config.KubeletFiles(
             str(certs / "node-serving.crt"), str(certs / "node-serving.key"), str(certs / "ca.crt")
         )
-        for folder in ("containerd", "opt", "logs", "kubelet", "volume-plugins", "cni/data"):
+        write_containerd(self.home)
+        for folder in ("logs", "kubelet", "volume-plugins", "cni/data"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
-        self._write("containerd.toml", config.CONTAINERD)
-        self._write("registries/_default/hosts.toml", config.REGISTRIES)
-        self._write("cni/conf/10-pods.conflist", _json(network.cni(f"{HOME}/cni/data")))
-        self._write("kubelet.json", _json(config.kubelet(files, f"/{self.cgroup}")))
-        self._write("kube-proxy.json", _json(config.kube_proxy(self._kubeconfig("kube-proxy"))))
-        self._write("Corefile", config.corefile(self._kubeconfig("coredns")))
+        _write(self.home / "kubelet.json", _json(config.kubelet(files, f"/{self.cgroup}")))
+        _write(self.home / "kube-proxy.json", _json(config.kube_proxy(self._kubeconfig("kube-proxy"))))
+        _write(self.home / "Corefile", config.corefile(self._kubeconfig("coredns")))
 
     def programs(self) -> list[Program]:
         """Return the node's programs; `node` is the kubelet."""
-        return [self.containerd(), self.kubelet(), self.kube_proxy(), self.scheduler(), self.coredns()]
-
-    def containerd(self) -> Program:
-        """Return containerd."""
-        argv = ("containerd", "--config", f"{HOME}/containerd.toml")
-        # Its socket is in a file system that only those inside see: it is asked from there.
-        return self.namespaces.enclosed(
-            Program("containerd", argv, ready=self._socket_answers, stop_within=5.0)
-        )
+        return [
+            containerd(self.namespaces),
+            self.kubelet(),
+            self.kube_proxy(),
+            self.scheduler(),
+            self.coredns(),
+        ]
 
     def kubelet(self) -> Program:
         """Return the kubelet."""
@@ -97,29 +116,16 @@ class Node:
             Program("coredns", argv, ready=lambda: answers(8181, "/ready"), stop_within=2.0)
         )
 
-    def _socket_answers(self) -> bool:
-        # A socket is found by its path in any mount namespace's view of the first process.
-        path = f"/proc/{self.namespaces.first_process()}/root{config.CONTAINERD_SOCKET}"
-        probe = socket.socket(socket.AF_UNIX)
-        try:
-            probe.settimeout(PROBE_TIMEOUT)
-            probe.connect(path)
-        except OSError:
-            return False
-        finally:
-            probe.close()
-        return True
-
     def _tool(self, name: str) -> str:
         return str(self.tool(name))
 
     def _kubeconfig(self, who: str) -> str:
         return str(self.site.kubeconfig(who))
 
-    def _write(self, name: str, text: str) -> None:
-        path = self.home / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 def _json(value: object) -> str:

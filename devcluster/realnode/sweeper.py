@@ -21,9 +21,8 @@ from pathlib import Path
 from devcluster.paths import REPOSITORY
 from devcluster.progress import ClusterError
 from devcluster.realnode import cgroups
-from devcluster.realnode.namespaces import PRIVATE
 
-DONE_WITHIN = 20.0
+DONE_WITHIN = 60.0
 
 
 class Sweeper:
@@ -31,12 +30,9 @@ class Sweeper:
 
     def __init__(self, home: Path, cgroup: str) -> None:
         """Start it; it waits until `finish` is called or this process is gone."""
-        self._made = [path for path in map(Path, PRIVATE) if not path.exists()]
-        for path in self._made:
-            path.mkdir(parents=True)
         argv = [sys.executable, "-m", "devcluster.realnode.sweeper", f"--home={home}", f"--cgroup={cgroup}"]
         self._process = subprocess.Popen(
-            [*argv, *(f"--empty={path}" for path in self._made)],
+            argv,
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -55,7 +51,7 @@ class Sweeper:
             raise ClusterError(told)
 
 
-def sweep(home: Path, cgroup: str, empty: Sequence[Path] = ()) -> list[str]:
+def sweep(home: Path, cgroup: str) -> list[str]:
     """Remove everything; return what could not be removed, in words."""
     left = [f"control group {folder}: still has processes" for folder in cgroups.remove(cgroup)]
     deadline = time.monotonic() + DONE_WITHIN
@@ -66,9 +62,6 @@ def sweep(home: Path, cgroup: str, empty: Sequence[Path] = ()) -> list[str]:
             time.sleep(0.1)
     if home.exists():
         left.append(f"directory {home}: could not be removed")
-    for path in empty:
-        with contextlib.suppress(OSError):
-            path.rmdir()
     return left
 
 
@@ -77,14 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--cgroup", required=True)
-    parser.add_argument("--empty", type=Path, action="append", default=[])
     options = parser.parse_args(arguments)
     # Ctrl-C in a terminal is for the supervisor.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(sys.stdin.fileno(), 1):
         pass
-    left = sweep(options.home, options.cgroup, options.empty)
+    left = sweep(options.home, options.cgroup)
     # With the supervisor gone nobody may be reading.
     with contextlib.suppress(OSError):
         os.write(sys.stderr.fileno(), "\n".join(left).encode())
