@@ -78,7 +78,8 @@ def _bare(text: str) -> str:
 def _tools(_root: Path, parsed: argparse.Namespace) -> int:
     if parsed.node == CONTAINERS:
         clusters.provide_containers(_show)
-        return 0
+        if not parsed.for_tests:
+            return 0
     prerequisites.provide(COMPONENTS, _show)
     if parsed.for_tests:
         prerequisites.provide_for_tests(_show)

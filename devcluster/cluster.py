@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -102,6 +102,7 @@ class Cluster:
         self._site: Site | None = None
         self._components: dict[str, Component] = {}
         self._relays: dict[str, Relay] = {}
+        self._credentials: controlplane.Credentials | None = None
         self._ready = False
         self._recording = threading.Lock()
 
@@ -153,6 +154,19 @@ class Cluster:
             msg = f"no component {name!r} in this cluster: it has {', '.join(self._components) or 'none'}"
             raise ClusterError(msg)
         return self._components[name]
+
+    def equip(self, name: str, arguments: Sequence[str]) -> None:
+        """Give a component other further arguments (`Options.arguments`), from its next start on."""
+        self.options = replace(self.options, arguments={**self.options.arguments, name: tuple(arguments)})
+        self._equip(name)
+
+    def _equip(self, name: str) -> None:
+        if self._credentials is None:
+            msg = f"the cluster in {self.directory} is not up"
+            raise ClusterError(msg)
+        for program in self._programs(self._credentials):
+            if kind(program.name) == name:
+                self.component(program.name).program = program
 
     def up(self) -> None:
         """Start everything and return when it is ready; on failure stop it again and leave the logs."""
@@ -213,7 +227,7 @@ class Cluster:
         self._site.make_directories()
 
     def _prepare(self) -> None:
-        credentials = controlplane.make_credentials(self.site)
+        credentials = self._credentials = controlplane.make_credentials(self.site)
         self._relays = links.relays(self.options.relays, self.site.ports)
         self._components = {
             program.name: Component(program, self.site.logs / f"{program.name}.log", self._say, self._record)

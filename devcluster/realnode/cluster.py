@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,7 @@ class ContainerCluster(Cluster):
 
     _node: Node
     _parts: Parts
+    _documents: Sequence[Document] = ()
     _sweeper: Sweeper | None = None
 
     def _provide(self) -> Path:
@@ -136,7 +137,7 @@ class ContainerCluster(Cluster):
         where = Deployment(
             workloads.OPERATOR_DEPLOYMENT, workloads.OPERATOR_NAMESPACE, selector, self.options.replicas
         )
-        return self._deployed("operator", where, lambda: None)
+        return self._deployed("operator", where, self._install)
 
     def _mothership(self) -> Deployed:
         def install() -> None:
@@ -166,7 +167,7 @@ class ContainerCluster(Cluster):
         )
 
     def _steps(self) -> dict[str, Step]:
-        kubectl, documents = self.kubectl, list[Document]()
+        kubectl = self.kubectl
         control_plane = ("kube-apiserver", "gateways")
         ready = ("node-ready", "coredns", "kube-proxy", "namespace")
         every = {
@@ -186,8 +187,8 @@ class ContainerCluster(Cluster):
             "node": Step(self._starts("node"), ("kube-apiserver", "containerd")),
             "node-ready": Step(self._wait_node, ("node", "gateways")),
             "namespace": Step(lambda: kubectl.apply([workloads.namespace()]), control_plane),
-            "documents": Step(lambda: documents.extend(objects.read(kubectl))),
-            OBJECTS: Step(lambda: self._install(documents), (*control_plane, "documents")),
+            "documents": Step(self._read_documents),
+            OBJECTS: Step(self._install, (*control_plane, "documents")),
             "mothership-data": Step(self._make_mothership_data),
             "mosquitto": Step(self._starts("mosquitto"), ("mothership-data", *ready)),
             "mothership": Step(self._starts("mothership"), ("mothership-data", *ready)),
@@ -224,9 +225,19 @@ class ContainerCluster(Cluster):
 
         wait_until(ready, f"node {self.site.node_name}", within=NODE_READY_WITHIN, say=self._say, pause=0.1)
 
-    def _install(self, documents: list[Document]) -> None:
+    def _read_documents(self) -> None:
+        self._documents = objects.read(self.kubectl)
+
+    def _equip(self, name: str) -> None:
+        component = self.component(name)
+        if not isinstance(component, Deployed):
+            msg = f"{name} runs on a real node: it takes no further arguments"
+            raise ClusterError(msg)
+        component.install()
+
+    def _install(self) -> None:
         # No Pod before the node and its DNS are there: a failed start is not tried again for ten seconds.
-        made = workloads.operator(documents, Extra(**{**vars(self._extra("operator")), "replicas": 0}))
+        made = workloads.operator(self._documents, Extra(**{**vars(self._extra("operator")), "replicas": 0}))
         objects.install(self.kubectl, made, None, left_out=())
 
     def _make_mothership_data(self) -> None:

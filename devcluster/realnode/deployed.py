@@ -47,7 +47,11 @@ class Deployed(Component):
         self._deployment = deployment
         self._kubectl = kubectl
         self._cgroup = node.cgroup
-        self._install: Callable[[], None] | None = install
+        self._install, self._installed = install, False
+
+    def install(self) -> None:
+        """Make its objects, or change them; its Pods are not touched before `start`."""
+        self._install()
 
     @property
     def running(self) -> bool:
@@ -81,10 +85,9 @@ class Deployed(Component):
     def start(self, *, wait: bool = True) -> None:
         """Make its Pods and, unless told otherwise, wait until they are ready."""
         with self._lock:
-            if self._install is not None:
+            if not self._installed:
                 self._install()
-                # Once: what is installed stays.
-                self._install = None
+                self._installed = True
             self._scale(self._deployment.replicas)
         if wait:
             self.wait_ready()

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from devcluster.paths import REPOSITORY, cache
 from devcluster.progress import ClusterError, Say
@@ -199,7 +200,7 @@ class Buildah:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def named(index: dict[str, list[dict[str, dict[str, str]]]], names: Mapping[str, str]) -> object:
+def named(index: dict[str, Any], names: Mapping[str, str]) -> object:
     """Return an OCI index whose entries, tagged by number, carry the names that containerd gives to images."""
     for entry in index["manifests"]:
         annotations = entry["annotations"]
