@@ -6,6 +6,7 @@ from devcluster.components import (
     COMPONENTS,
     CONTROL_PLANE,
     GROUPS,
+    NODE_PARTS,
     OBJECTS,
     STOP_ORDER,
     kind,
