@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,8 @@ def pools(shell: Shell, namespace: str, tmp_path: Path, request: pytest.FixtureR
     made: list[Pool] = []
 
     def make(**pod: object) -> Pool:
-        name = str(request.node.name).removeprefix("test_").replace("_", "-")[:40].strip("-")
+        words = re.sub(r"[^a-z]+", "-", str(request.node.name).removeprefix("test_"))
+        name = f"{words[:32].strip('-')}-{zlib.crc32(words.encode()):x}"
         made.append(make_pool(shell, name, tmp_path, 1, namespace, {"pod": pod}))
         return made[-1]
 
@@ -74,8 +77,9 @@ def _running(pool: Pool, run: str) -> Json:
 def test_everything_of_ours_runs_in_the_cluster(cluster: Cluster, shell: Shell) -> None:
     """Operator, mothership and broker are Pods on the one node, as user 1983, and answer from outside."""
     pods = shell.items("pods", "-A")
-    names = {pod["metadata"]["name"].rsplit("-", 2)[0] for pod in pods if pod["status"]["phase"] == "Running"}
-    assert {"mothership", "mosquitto", "spacelift-workerpool-controller-controller-manager"} <= names
+    names = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
+    for part in ("mothership-", "mosquitto-", "spacelift-workerpool-controller-controller-manager-"):
+        assert any(name.startswith(part) for name in names), names
     assert {pod["spec"]["nodeName"] for pod in pods} == {cluster.site.node_name}
     who = shell.kubectl("exec", "-n", "mothership", "deployment/mosquitto", "--", "id", "-u")
     assert who.strip() == "1983"
@@ -113,7 +117,8 @@ def test_no_packet_has_a_way_out(pools: MakePool) -> None:
     pool = pools()
     run = pool.trigger("cat /proc/net/route | while read -r device to rest; do echo route=$to; done")
     _outcome(pool, run, "succeeded")
-    routes = {word for word in _log(pool, run).split() if word.startswith("route=")}
+    # The log shows the command as well.
+    routes = {word for word in _log(pool, run).split() if re.fullmatch(r"route=\w+", word)}
     # 10.244.0.0 and 10.96.0.0, as the kernel writes them; 00000000 would be the default route.
     assert routes == {"route=Destination", "route=0000F40A", "route=0000600A"}
 
@@ -122,7 +127,7 @@ def test_out_of_memory(pools: MakePool) -> None:
     """The kernel ends a container at its memory limit, and the run says so."""
     limit = {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}
     pool = pools(workerContainer={"resources": limit})
-    outcome = _outcome(pool, pool.trigger("exec tail -c 1G /dev/zero"))
+    outcome = _outcome(pool, pool.trigger("tail /dev/zero"))
     assert (outcome["reason"], outcome["exitCodes"]["worker"]) == ("OOMKilled", 137), outcome
 
 
@@ -130,7 +135,7 @@ def test_an_image_that_nobody_has(pools: MakePool) -> None:
     """The kubelet can't pull it; the attempt is given up with the kubelet's own word."""
     pool = pools()
     outcome = _outcome(pool, pool.trigger("true", image="registry.invalid/nobody/has-this:1"))
-    assert outcome["reason"] in {"ImagePullBackOff", "ErrImagePull"}, outcome
+    assert outcome["reason"] == "ImagePull", outcome
     assert "registry.invalid/nobody/has-this:1" in outcome["message"]
 
 
