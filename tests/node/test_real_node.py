@@ -234,19 +234,11 @@ def test_a_run_outlives_its_nodes_programs(
     time.sleep(2)
     cluster.component(part).start()
     name = before["metadata"]["name"]
-    until(
-        lambda: (
-            shell.kubectl(
-                "exec", name, "-n", NAMESPACE, "-c", "worker", "--", "touch", "/mnt/workspace/go", check=False
-            )
-            == ""
-        ),
-        "exec works again",
-        SLOW,
-    )
+    go = ("exec", name, "-n", NAMESPACE, "-c", "worker", "--", "touch", "/mnt/workspace/go")
+    until(lambda: [shell.kubectl(*go)], "exec works again", SLOW)
     _outcome(pool, run, "succeeded")
-    words = _log(pool, run).split()
-    assert (words.count("began"), words.count("ended")) == (1, 1)
+    lines = _log(pool, run).splitlines()
+    assert (lines.count("began"), lines.count("ended")) == (1, 1)
     assert len(pool.run(run)["attempts"]) == 1
 
 
@@ -259,8 +251,8 @@ def test_a_run_outlives_our_own_parts(cluster: Cluster, pools: MakePool, part: s
     cluster.component(part).kill(signal.SIGKILL)
     cluster.component(part).start()
     _outcome(pool, run, "succeeded")
-    words = _log(pool, run).split()
-    assert (words.count("began"), words.count("ended")) == (1, 1)
+    lines = _log(pool, run).splitlines()
+    assert (lines.count("began"), lines.count("ended")) == (1, 1)
     assert len(pool.run(run)["attempts"]) == 1
 
 
