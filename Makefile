@@ -7,6 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NAME ?= default
+# What runs Pods: process, or containerd for a real node (docs/real-node.md).
+NODE ?= process
+export NODE
 CLUSTER := $(BIN)/python -m devcluster
 
 .PHONY: help
@@ -54,8 +57,16 @@ test: lint ## Lint, then all tests, end-to-end ones and a short set of faults on
 	@$(MAKE) --no-print-directory fences
 	@echo "==> integration and end-to-end tests on the local cluster"
 	@$(BIN)/python -m pytest -v tests/integration tests/e2e
+	@echo "==> tests on a real node, where the machine has the means (docs/real-node.md)"
+	@$(BIN)/python -m pytest -v tests/node
 	@echo "==> the short set of faults (about 6 minutes)"
 	@$(BIN)/python -m tests.faults --short
+
+.PHONY: test-node
+test-node: venv ## End-to-end tests on a real node: kubelet, containerd, our images (docs/real-node.md)
+	@NODE=containerd $(CLUSTER) tools
+	@$(BIN)/python -m pytest -v tests/node
+	@NODE=containerd $(BIN)/python -m pytest -v tests/e2e
 
 .PHONY: faults
 faults: tools ## Every fault under a load of runs (RUNS=10000 for a long one, SEED= to repeat one, SCENARIOS="a b")

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from devcluster import processnode, python, state
+from devcluster import clusters, python, state
 from devcluster.cluster import Options
 from devcluster.paths import REPOSITORY, cluster_directory
 from devcluster.progress import ClusterError, NotReadyError, Say, say_to_stderr, wait_until
@@ -96,8 +96,7 @@ def down(root: Path, say: Say) -> None:
         if state.owned(root):
             _end(root, saved, say)
         _outlast(saved)
-        if "node" in saved.components:
-            processnode.sweep(saved.node_name)
+        clusters.sweep(saved)
     if state.owned(root):
         msg = f"{root} belongs to a cluster that is just starting: try again"
         raise ClusterError(msg)
@@ -125,6 +124,8 @@ def _arguments(root: Path, options: Options, lifetime: float) -> list[str]:
         "--lifetime",
         str(lifetime),
         *allowed,
+        "--node",
+        options.node,
         "--replicas",
         str(options.replicas),
     ]

@@ -7,10 +7,11 @@ from devcluster.processes import Program
 from devcluster.site import Site, listens
 
 
-def write_configuration(site: Site) -> None:
-    """Let the mothership write the broker's configuration for this cluster's port."""
+def write_configuration(site: Site, listen: str | None = None) -> None:
+    """Let the mothership write the broker's configuration, for this cluster's port or another `host:port`."""
     where = ["--data-dir", str(site.mothership_data), "--out", str(site.root / "broker")]
-    python.run(python.module("mothership", "broker-config", *where, "--listen", site.address("mosquitto")))
+    address = listen or site.address("mosquitto")
+    python.run(python.module("mothership", "broker-config", *where, "--listen", address))
 
 
 def program(site: Site) -> Program:

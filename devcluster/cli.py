@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devcluster import background, build, prerequisites, supervisor
-from devcluster.cluster import Cluster, Options
+from devcluster import background, build, clusters, prerequisites, supervisor
+from devcluster.cluster import CONTAINERS, NODES, PROCESSES, Options
 from devcluster.components import COMPONENTS, GROUPS, MOST_REPLICAS, replicas, resolve
 from devcluster.paths import cluster_directory
 from devcluster.progress import ClusterError
@@ -62,6 +63,7 @@ def _options(parsed: argparse.Namespace) -> Options:
         components=resolve(parsed.parts),
         allow_paths=tuple(path.absolute() for path in parsed.allow_path),
         replicas=parsed.replicas,
+        node=parsed.node,
     )
 
 
@@ -74,6 +76,10 @@ def _bare(text: str) -> str:
 
 
 def _tools(_root: Path, parsed: argparse.Namespace) -> int:
+    if parsed.node == CONTAINERS:
+        clusters.provide_containers(_show)
+        if not parsed.for_tests:
+            return 0
     prerequisites.provide(COMPONENTS, _show)
     if parsed.for_tests:
         prerequisites.provide_for_tests(_show)
@@ -87,7 +93,7 @@ def _up(root: Path, parsed: argparse.Namespace) -> int:
 
 
 def _supervise(root: Path, parsed: argparse.Namespace) -> int:
-    supervisor.serve(Cluster(root, _options(parsed)), parsed.lifetime)
+    supervisor.serve(clusters.make(root, _options(parsed)), parsed.lifetime)
     return 0
 
 
@@ -147,10 +153,22 @@ def _parser() -> argparse.ArgumentParser:
         up.add_argument(
             "--replicas", type=int, default=1, help="processes of the operator (default: %(default)s)"
         )
+        up.add_argument(
+            "--node",
+            choices=NODES,
+            default=os.environ.get("NODE") or PROCESSES,
+            help="what runs Pods (default: NODE, or %(default)s)",
+        )
     tools = commands.add_parser(
         "tools", parents=[where], help="build the control plane's programs and install what is missing"
     )
     tools.add_argument("--for-tests", action="store_true", help="what single tests need, too")
+    tools.add_argument(
+        "--node",
+        choices=NODES,
+        default=os.environ.get("NODE") or PROCESSES,
+        help="containerd: what a real node needs, and its images",
+    )
     for name, text in (
         ("down", "stop it and remove everything"),
         ("env", "print `export NAME=value` lines"),

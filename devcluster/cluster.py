@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,6 +48,8 @@ from devcluster.site import PURPOSES, Site
 from devcluster.state import Claim, ProcessRecord, State
 from devcluster.steps import Step
 
+PROCESSES, CONTAINERS = NODES = ("process", "containerd")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -71,6 +73,8 @@ class Options:
     """Further environment by component, of the same four."""
     relays: frozenset[str] = frozenset()
     """Links that a relay stands in (see links.py), `all` for every one; `Cluster.relays` has them."""
+    node: str = field(default_factory=lambda: os.environ.get("NODE") or PROCESSES)
+    """`process`: Pods are processes of this machine; `containerd`: a real node (docs/real-node.md)."""
     replicas: int = 1
     """Processes of the operator: `operator`, `operator-2` and so on; several have a relay for their Service."""
 
@@ -102,6 +106,7 @@ class Cluster:
         self._site: Site | None = None
         self._components: dict[str, Component] = {}
         self._relays: dict[str, Relay] = {}
+        self._credentials: controlplane.Credentials | None = None
         self._ready = False
         self._recording = threading.Lock()
 
@@ -154,12 +159,23 @@ class Cluster:
             raise ClusterError(msg)
         return self._components[name]
 
+    def equip(self, name: str, arguments: Sequence[str]) -> None:
+        """Give a component other further arguments (`Options.arguments`), from its next start on."""
+        self.options = replace(self.options, arguments={**self.options.arguments, name: tuple(arguments)})
+        self._equip(name)
+
+    def _equip(self, name: str) -> None:
+        if self._credentials is None:
+            msg = f"the cluster in {self.directory} is not up"
+            raise ClusterError(msg)
+        for program in self._programs(self._credentials):
+            if kind(program.name) == name:
+                self.component(program.name).program = program
+
     def up(self) -> None:
         """Start everything and return when it is ready; on failure stop it again and leave the logs."""
         started = time.monotonic()
-        prerequisites.provide(self.options.components, self._say)
-        tools = build.tools(self._say)
-        self._take(tools)
+        self._take(self._provide())
         try:
             self._prepare()
             steps.run(self._steps(), abandon=self._stop_all)
@@ -204,6 +220,14 @@ class Cluster:
         """Whether the operator serves its hooks over TLS."""
         return self.options.hooks_endpoint is None
 
+    def _provide(self) -> Path:
+        """Make sure that everything is there that the cluster is made of; return the directory of the programs."""
+        prerequisites.provide(self.options.components, self._say)
+        return build.tools(self._say)
+
+    def _place(self, tools: Path, ports: Ports) -> Site:
+        return Site(self.directory, tools, ports)
+
     def _take(self, tools: Path) -> None:
         self._claim = Claim(self.directory)
         # What a cluster that was killed left here is of no use: its ports belong to nobody.
@@ -212,11 +236,11 @@ class Cluster:
         self._ports = Ports(
             (*PURPOSES, *further, *(links.purpose(name) for name in sorted(self.options.relays)))
         )
-        self._site = Site(self.directory, tools, self._ports)
+        self._site = self._place(tools, self._ports)
         self._site.make_directories()
 
     def _prepare(self) -> None:
-        credentials = controlplane.make_credentials(self.site)
+        credentials = self._credentials = controlplane.make_credentials(self.site)
         self._relays = links.relays(self.options.relays, self.site.ports)
         self._components = {
             program.name: Component(program, self.site.logs / f"{program.name}.log", self._say, self._record)
@@ -296,18 +320,22 @@ class Cluster:
 
     def _stop_all(self) -> None:
         for row in STOP_ORDER:
-            present = [found for name, found in self._components.items() if kind(name) in row]
+            present = [found for name, found in self._processes().items() if kind(name) in row]
             with ThreadPoolExecutor(max_workers=len(COMPONENTS) + len(self._replicas)) as pool:
                 list(pool.map(lambda component: component.stop(), present))
         links.close(self._relays)
         self._relays = {}
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what the processes could not remove themselves."""
         if self._site is not None and "node" in self.options.components:
             processnode.sweep(self._site.node_name)
 
     def _record(self) -> None:
         """Tell other processes how things are."""
         with self._recording:
-            running = {name: found for name, found in self._components.items() if found.running}
+            running = {name: found for name, found in self._processes().items() if found.running}
             State(
                 owner=ProcessRecord.of(os.getpid()),
                 ready=self._ready,
@@ -317,6 +345,10 @@ class Cluster:
                     name: ProcessRecord.of(found.pid, found.log_path) for name, found in running.items()
                 },
             ).write(self.directory)
+
+    def _processes(self) -> Mapping[str, Component]:
+        """Return the components that are processes of this one's."""
+        return self._components
 
     def _give_up(self) -> None:
         if self._ports is not None:

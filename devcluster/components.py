@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
 COMPONENTS = (*CONTROL_PLANE, "node", "mosquitto", "mothership", "operator", "hookdriver")
+NODE_PARTS = ("sandbox", "containerd", "kube-scheduler", "kube-proxy", "coredns")
+"""What a real node consists of beside its kubelet, which is `node`."""
 # Not a process: the definitions, roles and hook objects in the API server.
 OBJECTS = "objects"
 GROUPS = {
@@ -24,7 +26,7 @@ REQUIRES = {
 }
 # Who uses whom, in reverse: those of one row have nothing to lose by ending together.
 STOP_ORDER = (
-    ("hookdriver", "operator", "node"),
+    ("hookdriver", "operator", "node", *NODE_PARTS),
     ("mothership", "kube-controller-manager"),
     ("mosquitto", "kube-apiserver"),
     ("etcd",),

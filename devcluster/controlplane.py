@@ -13,6 +13,8 @@ from devcluster.site import Site, answers, listens, trusting
 
 SERVICE_RANGE = "10.96.0.0/16"
 FIRST_SERVICE_ADDRESS = "10.96.0.1"
+# Of a network namespace that nothing leads into: everything there is the cluster's own.
+ANYWHERE = "0.0.0.0"  # noqa: S104
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 API_NAMES = (
     "localhost",
@@ -42,6 +44,12 @@ CLIENTS = {
     "controller-manager": Identity("system:kube-controller-manager"),
     "scheduler": Identity("system:kube-scheduler"),
 }
+
+NODE_CLIENTS = {
+    "kube-proxy": Identity("system:kube-proxy"),
+    "coredns": Identity("system:coredns"),
+}
+"""Further clients, of a node that has a network."""
 
 API_LINKS = {"node": "node-api", "scheduler": "node-api"}
 
@@ -77,7 +85,9 @@ def make_credentials(site: Site) -> Credentials:
     front_proxy = Authority(site.certs, "front-proxy-ca")
     etcd = Authority(site.certs, "etcd-ca")
     node = Identity(f"system:node:{site.node_name}", ("system:nodes",))
-    clients = {name: authority.issue(name, identity) for name, identity in {**CLIENTS, "node": node}.items()}
+    identities = {**CLIENTS, **(NODE_CLIENTS if site.bridge else {}), "node": node}
+    addresses = [site.bridge] if site.bridge else []
+    clients = {name: authority.issue(name, identity) for name, identity in identities.items()}
     for name, pair in clients.items():
         link = API_LINKS.get(name)
         server = site.via(link) if link else site.url("kube-apiserver")
@@ -90,12 +100,14 @@ def make_credentials(site: Site) -> Credentials:
         etcd_authority=etcd.files,
         etcd=etcd.issue("etcd", pki.server("etcd", ["localhost", LOOPBACK])),
         etcd_client=etcd.issue("etcd-client", Identity("kube-apiserver")),
-        api_server=authority.issue("kube-apiserver", pki.server("kube-apiserver", API_NAMES)),
+        api_server=authority.issue("kube-apiserver", pki.server("kube-apiserver", [*API_NAMES, *addresses])),
         kubelet_client=authority.issue("kubelet-client", Identity("kube-apiserver-kubelet-client")),
         controller_manager=authority.issue(
             "kube-controller-manager", pki.server("kube-controller-manager", ["localhost", LOOPBACK])
         ),
-        node_serving=authority.issue("node-serving", pki.server(node.name, [site.node_name, LOOPBACK])),
+        node_serving=authority.issue(
+            "node-serving", pki.server(node.name, [site.node_name, LOOPBACK, *addresses])
+        ),
         service_accounts=pki.signing_key(site.certs, "service-accounts"),
         clients=clients,
     )
@@ -177,11 +189,11 @@ def audit_flags(site: Site) -> dict[str, str]:
 
 def _listening(site: Site, credentials: Credentials) -> dict[str, str]:
     return {
-        "bind-address": LOOPBACK,
+        "bind-address": ANYWHERE if site.bridge else LOOPBACK,
         "secure-port": str(site.ports["kube-apiserver"]),
-        "advertise-address": LOOPBACK,
+        "advertise-address": site.bridge or LOOPBACK,
         # Endpoints may not hold loopback addresses: the default reconciler would complain every few seconds.
-        "endpoint-reconciler-type": "none",
+        "endpoint-reconciler-type": "lease" if site.bridge else "none",
         "tls-cert-file": str(credentials.api_server.certificate),
         "tls-private-key-file": str(credentials.api_server.key),
         "client-ca-file": str(credentials.authority.certificate),
@@ -245,7 +257,8 @@ def controller_manager_flags(site: Site, credentials: Credentials) -> dict[str, 
         "root-ca-file": str(credentials.authority.certificate),
         "service-account-private-key-file": str(credentials.service_accounts.key),
         "use-service-account-credentials": "true",
-        "controllers": ",".join(CONTROLLERS),
+        # A real node runs Deployments and Services too.
+        "controllers": "*" if site.bridge else ",".join(CONTROLLERS),
         "leader-elect": "false",
         # With the default rate the first ServiceAccount takes seconds to appear.
         "kube-api-qps": "200",

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from devcluster import clusters
 from devcluster.background import BackgroundCluster
-from devcluster.cluster import Cluster, Options
+from devcluster.cluster import Options
 from devcluster.paths import REPOSITORY
 from devcluster.progress import ClusterError
 
@@ -109,7 +110,7 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="workerpool-demo-"))
     work.chmod(0o755)
     name, options = os.environ.get("NAME", "demo"), Options(allow_paths=(work,))
-    cluster = BackgroundCluster(name, options) if keep else Cluster(name, options)
+    cluster = BackgroundCluster(name, options) if keep else clusters.make(name, options)
     try:
         cluster.up()
         _play(Stage(work, cluster.env()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from devcluster import python
 from devcluster.ports import LOOPBACK
@@ -10,11 +10,10 @@ from devcluster.processes import Program
 from devcluster.site import Site, answers, trusting
 
 
-def make_authority(site: Site) -> None:
-    """Make the mothership's authority, its and the broker's certificates, and the admin token."""
-    python.run(
-        python.module("mothership", "ca", "init", "--data-dir", str(site.mothership_data), "--host", LOOPBACK)
-    )
+def make_authority(site: Site, hosts: Collection[str] = (LOOPBACK,)) -> None:
+    """Make the mothership's authority, its and the broker's certificates for these hosts, and the admin token."""
+    named = (part for host in hosts for part in ("--host", host))
+    python.run(python.module("mothership", "ca", "init", "--data-dir", str(site.mothership_data), *named))
 
 
 def program(site: Site, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Program:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +42,14 @@ def read(kubectl: Kubectl, overlay: str = "") -> list[Document]:
         return [document for found in pool.map(kubectl.documents, sources) for document in found]
 
 
-def install(kubectl: Kubectl, documents: Iterable[Document], hooks_endpoint: str) -> None:
-    """Install the objects, with the hooks pointing at `hooks_endpoint`."""
-    wanted = arrange(documents, hooks_endpoint)
+def install(
+    kubectl: Kubectl,
+    documents: Iterable[Document],
+    hooks_endpoint: str | None,
+    left_out: Collection[str] = LEFT_OUT,
+) -> None:
+    """Install the objects, except for some kinds, with the hooks pointing at `hooks_endpoint`; None changes no hook."""
+    wanted = arrange(documents, hooks_endpoint, left_out)
     kubectl.apply([*wanted.definitions, *wanted.namespaces])
     with ThreadPoolExecutor() as pool:
         others = pool.submit(kubectl.apply, wanted.others)
@@ -53,19 +58,23 @@ def install(kubectl: Kubectl, documents: Iterable[Document], hooks_endpoint: str
         others.result()
 
 
-def arrange(documents: Iterable[Document], hooks_endpoint: str) -> Installation:
+def arrange(
+    documents: Iterable[Document], hooks_endpoint: str | None, left_out: Collection[str] = LEFT_OUT
+) -> Installation:
     """Sort objects into the order of their installation; of one that appears twice, the first counts."""
     groups: dict[str, list[Document]] = {"definitions": [], "namespaces": [], "others": [], "hooks": []}
     seen = set()
     for document in documents:
         key = _key(document)
-        if key in seen or document["kind"] in LEFT_OUT:
+        if key in seen or document["kind"] in left_out:
             continue
         seen.add(key)
         groups[_group(document)].append(document)
     for name in _unmade_namespaces(groups):
         groups["namespaces"].append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    hooks = [redirected(document, hooks_endpoint) for document in groups.pop("hooks")]
+    hooks = groups.pop("hooks")
+    if hooks_endpoint is not None:
+        hooks = [redirected(document, hooks_endpoint) for document in hooks]
     return Installation(hooks=tuple(hooks), **{name: tuple(found) for name, found in groups.items()})
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,13 @@ def find(command: str) -> str | None:
 
 def provide(components: Collection[str], say: Say) -> None:
     """Make sure that everything these components need is there."""
-    missing = [need for need in REQUIREMENTS if need.needed_by & set(components) and not find(need.command)]
+    install(
+        [need for need in REQUIREMENTS if need.needed_by & set(components) and not find(need.command)], say
+    )
+
+
+def install(missing: Sequence[Requirement], say: Say) -> None:
+    """Install what is missing, or say what it is and how it is installed."""
     if not missing:
         return
     packages = [need.package for need in missing]

@@ -31,6 +31,8 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     ready_within: float = 60.0
     stop_within: float = 10.0
+    signals_group: bool = False
+    """Whether a signal is meant for its process group: the process itself only stands for another."""
 
 
 class Component:
@@ -46,7 +48,7 @@ class Component:
         """Describe the component; nothing runs before `start`. `started` is called after each start of its process."""
         self._started = started
         self.program = program
-        self.log_path = log_path
+        self._log_path = log_path
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
         self._log_offset = 0
@@ -56,6 +58,11 @@ class Component:
     def name(self) -> str:
         """The component's name, also that of its log."""
         return self.program.name
+
+    @property
+    def log_path(self) -> Path:
+        """Where its log is."""
+        return self._log_path
 
     @property
     def running(self) -> bool:
@@ -107,19 +114,25 @@ class Component:
                 return
             process.terminate()
             # A stopped process (SIGSTOP, as a fault test does) sees no TERM until it is continued.
-            process.send_signal(signal.SIGCONT)
+            self._send(process.pid, signal.SIGCONT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(self.program.stop_within if within is None else within)
             if process.poll() is None:
                 self._say(f"{self.name}: did not stop when asked, killing it")
             self._kill_group(process)
 
+    def end(self) -> None:
+        """Kill it with its process group, if it runs: for what has nothing to save."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                self._kill_group(self._process)
+
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal. KILL goes to the whole process group, as when a container dies, and is waited for."""
         with self._lock:
             pid = self.pid
             if number != signal.SIGKILL:
-                os.kill(pid, number)
+                self._send(pid, number)
             elif self._process is not None:
                 self._kill_group(self._process)
 
@@ -153,6 +166,11 @@ class Component:
                 env={**os.environ, **self.program.env},
                 start_new_session=True,
             )
+
+    def _send(self, pid: int, number: signal.Signals) -> None:
+        # A process that has ended meanwhile needs no signal any more.
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if self.program.signals_group else os.kill)(pid, number)
 
     @staticmethod
     def _kill_group(process: subprocess.Popen[bytes]) -> None:

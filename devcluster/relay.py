@@ -33,8 +33,18 @@ _RESET = struct.pack("ii", 1, 0)
 class Relay:
     """A relay from one port to the first of its backends, in turn, that takes the connection."""
 
-    def __init__(self, backends: Sequence[Address], host: str = LOOPBACK, port: int = 0) -> None:
-        """Describe the relay; port 0 means any free one. Nothing listens before `start`."""
+    def __init__(
+        self,
+        backends: Sequence[Address],
+        host: str = LOOPBACK,
+        port: int = 0,
+        make_socket: Callable[[], socket.socket] | None = None,
+    ) -> None:
+        """Describe the relay; port 0 means any free one. Nothing listens before `start`.
+
+        `make_socket` makes the sockets that connect to backends: one belongs to the network namespace it is made in.
+        """
+        self._make_socket = make_socket
         self._backends = tuple(backends)
         self._host, self._wanted_port = host, port
         self._turn = 0
@@ -204,10 +214,22 @@ class Relay:
             self._turn += 1
             try:
                 async with asyncio.timeout(CONNECT_WITHIN):
-                    return _Side(*await asyncio.open_connection(host, port))
+                    return _Side(*await self._open(host, port))
             except OSError:
                 continue
         return None
+
+    async def _open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._make_socket is None:
+            return await asyncio.open_connection(host, port)
+        made = self._make_socket()
+        try:
+            made.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(made, (host, port))
+            return await asyncio.open_connection(sock=made)
+        except BaseException:
+            made.close()
+            raise
 
 
 class _Side:

@@ -35,6 +35,8 @@ class Site:
     root: Path
     tools: Path
     ports: Mapping[str, int]
+    bridge: str = ""
+    """Address at which Pods reach the API server, where they have a network of their own."""
 
     @property
     def certs(self) -> Path:
@@ -68,8 +70,8 @@ class Site:
 
     @property
     def node_name(self) -> str:
-        """The process node's name: of its own on this machine, because control groups are named after it."""
-        return f"process-node-{self.ports['kube-apiserver']}"
+        """The node's name: of its own on this machine, because control groups are named after it."""
+        return f"{'node' if self.bridge else 'process-node'}-{self.ports['kube-apiserver']}"
 
     def kubeconfig(self, who: str) -> Path:
         """Return the kubeconfig of `admin`, `operator` and the like; the admin's is the cluster's own."""

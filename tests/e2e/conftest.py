@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import audit
+from devcluster import audit, clusters
 from devcluster.cluster import Cluster, Options
 from tests.e2e.harness import Journal, Pool, Shell, make_pool, make_repository, remove_pool
 
@@ -37,7 +37,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
     """Start the whole local cluster, with Metacontroller when METACONTROLLER_BIN names one."""
     options = Options(allow_paths=(outside,), arguments={"operator": GRACES}, audit=True)
-    running = Cluster(tmp_path_factory.mktemp("cluster") / "c", options)
+    running = clusters.make(tmp_path_factory.mktemp("cluster") / "c", options)
     try:
         running.up()
         yield running

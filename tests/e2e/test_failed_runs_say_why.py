@@ -214,7 +214,7 @@ def test_an_image_that_cannot_be_pulled(stage: Stage) -> None:
     """ImagePull with the image and the runtime's own text, after the grace."""
     pool = stage.pool()
     run = pool.trigger("true", image="someone/non-existent-image:1234")
-    _failed(pool, run, "ImagePull", "container worker", "someone/non-existent-image:1234", "not found")
+    _failed(pool, run, "ImagePull", "container worker", "someone/non-existent-image:1234", "can't be pulled")
     _takes_the_next(pool)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from devcluster import operator
 from devcluster.cluster import Cluster
 from tests.e2e.conftest import GRACES
 from tests.e2e.harness import Journal, Pool, Shell, make_pool, remove_pool, until
@@ -19,13 +18,12 @@ Json = dict[str, Any]
 def native(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[bool]:
     """Have the operator make native sidecars, or ordinary containers."""
     component = cluster.component("operator")
-    former = component.program
     component.stop()
-    component.program = operator.program(cluster.site, (*GRACES, f"--native-sidecars={request.param}"), {})
+    cluster.equip("operator", (*GRACES, f"--native-sidecars={request.param}"))
     component.start()
     yield request.param == "true"
     component.stop()
-    component.program = former
+    cluster.equip("operator", GRACES)
     component.start()
 
 

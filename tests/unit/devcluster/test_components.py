@@ -6,6 +6,7 @@ from devcluster.components import (
     COMPONENTS,
     CONTROL_PLANE,
     GROUPS,
+    NODE_PARTS,
     OBJECTS,
     STOP_ORDER,
     kind,
@@ -44,7 +45,7 @@ def test_an_unknown_component_is_named_with_the_choices() -> None:
 
 def test_every_component_has_its_place_in_the_order_of_stopping() -> None:
     """One that were missing there would be left to the kernel."""
-    assert sorted(name for row in STOP_ORDER for name in row) == sorted(COMPONENTS)
+    assert sorted(name for row in STOP_ORDER for name in row) == sorted([*COMPONENTS, *NODE_PARTS])
 
 
 def test_replicas_of_the_operator_have_names_of_their_own() -> None:

@@ -1,0 +1,179 @@
+"""What is decided about a real node before anything of it starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from devcluster import clusters
+from devcluster.cluster import Options
+from devcluster.kubectl import Document
+from devcluster.progress import ClusterError
+from devcluster.realnode import (
+    cgroups,
+    config,
+    images,
+    means,
+    namespaces,
+    network,
+    shares,
+    sweeper,
+    workloads,
+)
+from devcluster.realnode.cluster import ContainerCluster
+from devcluster.realnode.workloads import Extra
+
+
+def _deployment() -> Document:
+    container = {"name": "manager", "image": "somewhere/operator:1", "args": ["--leader-elect"]}
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": workloads.OPERATOR_DEPLOYMENT},
+        "spec": {"replicas": 2, "template": {"spec": {"containers": [container]}}},
+    }
+
+
+def test_the_network_has_no_way_out() -> None:
+    """Only the bridge and the Services have routes, and no device leads anywhere else."""
+    made = [" ".join(argv) for argv in network.commands()]
+    assert not [line for line in made if "default" in line]
+    assert [line.split()[3] for line in made if line.startswith("ip link add")] == [network.BRIDGE]
+    assert network.cni("/data")["plugins"][0]["ipMasq"] is False
+    assert [each["dst"] for each in network.cni("/data")["plugins"][0]["ipam"]["routes"]] == ["10.96.0.0/16"]
+
+
+def test_the_guard_is_made_with_the_network() -> None:
+    """What kube-proxy doesn't translate is refused, from the node and from Pods."""
+    assert network.commands()[-1] == ["nft", network.guard()]
+    assert network.guard().count("ip daddr 10.96.0.0/16 reject") == 2
+
+
+def test_the_kubelet_finds_the_machines_settings_as_it_wants_them(tmp_path: Path) -> None:
+    """It reads files of the node's own in the place of settings that count for the whole machine."""
+    binds = {target: source for source, target in namespaces.plan(tmp_path).binds}
+    namespaces.Namespaces(tmp_path).prepare()
+    for name, value in namespaces.KUBELETS_SYSCTLS.items():
+        assert Path(binds[f"/proc/sys/{name}"]).read_text().strip() == value
+    assert config.kubelet(config.KubeletFiles("c", "k", "a"), "/g")["protectKernelDefaults"] is True
+    # All that is set for real belongs to the network namespace.
+    assert all(name.startswith("net/") for name in namespaces.plan(tmp_path).sysctls)
+
+
+def test_shared_layers_are_mounted_after_the_nodes_own_directory(tmp_path: Path) -> None:
+    """A mount that is made first would be hidden by the next."""
+    shared = (("/cache/layer", f"{namespaces.HOME}/containerd/layer"),)
+    binds = namespaces.plan(tmp_path, shared).binds
+    assert binds.index((str(tmp_path), namespaces.HOME)) < binds.index(shared[0])
+
+
+def test_the_operator_comes_from_the_manifests_with_another_image() -> None:
+    """Image, replicas and further arguments change, and nothing that others hold."""
+    given = _deployment()
+    extra = Extra(("--more",), {"NAME": "value"}, replicas=1)
+    changed, *added = workloads.operator([given], extra)
+    container = changed["spec"]["template"]["spec"]["containers"][0]
+    assert (container["image"], container["args"]) == (images.OPERATOR, ["--leader-elect", "--more"])
+    assert container["env"] == [{"name": "NAME", "value": "value"}]
+    assert changed["spec"]["replicas"] == 1
+    assert given == _deployment()
+    assert [each["kind"] for each in added] == ["Service"]
+
+
+@pytest.mark.parametrize("name", ["mothership", "mosquitto"])
+def test_our_own_workloads_are_restricted(name: str) -> None:
+    """They run as 1983, without privileges, with a root they can't write."""
+    made = workloads.mothership(Path("/data"), Extra()) + workloads.broker(Path("/conf"), Path("/data"))
+    (deployment,) = [
+        each for each in made if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+    ]
+    spec = deployment["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsUser"] == 1983
+    assert spec["automountServiceAccountToken"] is False
+    security = spec["containers"][0]["securityContext"]
+    assert security["readOnlyRootFilesystem"]
+    assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_every_service_has_an_address_of_its_own_in_the_range() -> None:
+    """Relays of the machine lead to these addresses."""
+    assert len(set(workloads.ADDRESSES.values())) == len(workloads.ADDRESSES)
+    assert all(address.startswith("10.96.0.") for address in workloads.ADDRESSES.values())
+
+
+def test_shares_reach_every_container() -> None:
+    """Volumes and mounts are numbered alike, for init containers and containers."""
+    made = shares.expression(["/one", '/with"quote'])
+    assert made.count('name: "share-1"') == 3
+    assert json.dumps('/with"quote') in made
+    assert shares.policy([]) == []
+    assert [each["kind"] for each in shares.policy([Path("/one")])] == [
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "release"),
+    [
+        ("ARG PYTHON_IMAGE=docker.io/library/python:3.13.15-slim-trixie", "trixie"),
+        ("ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:00", "bookworm"),
+        ("ARG PYTHON_IMAGE=python:3.11-slim", ""),
+        ("FROM python:3-trixie", ""),
+    ],
+)
+def test_the_base_is_of_the_release_that_the_dockerfile_names(line: str, release: str) -> None:
+    """Its steps may name packages of that release."""
+    assert images.suite_of(f"# comment\n{line}\n") == release
+
+
+def test_images_are_named_as_containerd_knows_them() -> None:
+    """The names are annotations of the archive's index."""
+    entry = {"digest": "sha256:0", "annotations": {"org.opencontainers.image.ref.name": "0"}}
+    found = images.named({"manifests": [entry]}, {"0": "devcluster.local/pause:1"})
+    assert "devcluster.local/pause:1" in json.dumps(found)
+
+
+def test_a_changed_source_means_other_images(tmp_path: Path) -> None:
+    """The archive is named by what it is made of."""
+    for name in images.SOURCES:
+        (tmp_path / name).mkdir() if "." not in name and name != "Dockerfile" else (tmp_path / name).touch()
+    before = images.fingerprint(tmp_path)
+    assert images.fingerprint(tmp_path) == before
+    (tmp_path / "app" / "new.py").write_text("pass\n")
+    assert images.fingerprint(tmp_path) != before
+
+
+def test_groups_are_removed_from_the_leaves_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group with groups in it can't be removed before them."""
+    monkeypatch.setattr(cgroups, "TOP", tmp_path)
+    (tmp_path / "memory" / "devcluster-n" / "kubepods" / "pod1").mkdir(parents=True)
+    (tmp_path / "memory" / "cgroup.procs").touch()
+    assert cgroups.remove("devcluster-n") == []
+    assert not (tmp_path / "memory" / "devcluster-n").exists()
+    assert (tmp_path / "memory").exists()
+
+
+def test_the_sweeper_removes_the_nodes_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing beside it."""
+    monkeypatch.setattr(cgroups, "TOP", tmp_path / "none")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "node" / "deep").mkdir(parents=True)
+    (tmp_path / "logs").mkdir()
+    assert sweeper.sweep(tmp_path / "node", "devcluster-n") == []
+    assert [path.name for path in tmp_path.iterdir() if path.name != "none"] == ["logs"]
+
+
+def test_a_machine_without_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text names what is missing."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert means.unavailable() == "no real node on this machine, it lacks: root"
+    with pytest.raises(ClusterError, match="it lacks: root"):
+        means.provide(lambda _: None)
+
+
+def test_the_node_is_chosen_by_name(tmp_path: Path) -> None:
+    """An unknown one is refused with the choices."""
+    assert isinstance(clusters.make(tmp_path, Options(node="containerd")), ContainerCluster)
+    assert not isinstance(clusters.make(tmp_path, Options(node="process")), ContainerCluster)
+    with pytest.raises(ValueError, match="NODE=docker: choose process or containerd"):
+        clusters.make(tmp_path, Options(node="docker"))
