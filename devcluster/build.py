@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster import toolchain
-from devcluster.paths import TOOLS_MODULE, cache
+from devcluster.paths import NODE_TOOLS_MODULE, TOOLS_MODULE, cache
 from devcluster.progress import REPORT_EVERY, ClusterError, Say
 
 KUBERNETES = "k8s.io/kubernetes"
@@ -28,30 +28,63 @@ PACKAGES = {
 ERROR_LINES = 30
 
 
-def tools(say: Say) -> Path:
+@dataclass(frozen=True)
+class Toolset:
+    """Programs that are built together, from one Go module."""
+
+    packages: Mapping[str, str]
+    module: Path
+    sources: tuple[str, ...] = ()
+    """Files of the module's own that the programs are built from, beside go.mod and go.sum."""
+    name: str = ""
+    """Tells sets of one module apart."""
+    takes: str = "5 minutes"
+
+
+CONTROL_PLANE = Toolset(PACKAGES, TOOLS_MODULE)
+NODE = Toolset(
+    {name: f"{KUBERNETES}/cmd/{name}" for name in ("kubelet", "kube-proxy", "kube-scheduler")},
+    TOOLS_MODULE,
+    name="-node",
+    takes="2 minutes",
+)
+NODE_HELPERS = Toolset(
+    {"coredns": "./coredns", "pause": "./pause"},
+    NODE_TOOLS_MODULE,
+    sources=("coredns/main.go", "pause/main.go"),
+    takes="2 minutes",
+)
+
+
+def tools(say: Say, wanted: Toolset = CONTROL_PLANE) -> Path:
     """Return the directory of the built programs, building them when the pinned versions are not there yet."""
-    home = cache() / "tools" / fingerprint(TOOLS_MODULE)
+    home = cache() / "tools" / (fingerprint(wanted.module, wanted.sources) + wanted.name)
     binaries = home / "bin"
     if binaries.is_dir():
         return binaries
     home.parent.mkdir(parents=True, exist_ok=True)
-    with _only_builder(home.with_suffix(".lock"), say):
+    with only_builder(home.with_suffix(".lock"), say):
         # Whoever held the lock before may have built exactly this.
         if not binaries.is_dir():
-            _build_all(home, say)
+            _build_all(home, wanted, say)
     return binaries
 
 
-def fingerprint(module: Path) -> str:
-    """Name a set of pinned versions: a hash over go.mod and go.sum."""
+def node_tools(say: Say) -> list[Path]:
+    """Return the directories of the programs that a real node needs beside the control plane's."""
+    return [tools(say, NODE), tools(say, NODE_HELPERS)]
+
+
+def fingerprint(module: Path, sources: tuple[str, ...] = ()) -> str:
+    """Name a set of pinned versions: a hash over go.mod, go.sum and further files."""
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
+    for name in ("go.mod", "go.sum", *sources):
         digest.update((module / name).read_bytes())
     return digest.hexdigest()[:16]
 
 
 def version_flags(go_mod: str) -> str:
-    """Return the linker flags that make the programs report the version they are pinned to."""
+    """Return the linker flags that make Kubernetes' programs report the version they are pinned to."""
     match = re.search(rf"^\s*(?:require )?{re.escape(KUBERNETES)} (v(\d+)\.(\d+)\.\S+)", go_mod, re.MULTILINE)
     if match is None:
         msg = f"go.mod does not require {KUBERNETES}"
@@ -62,13 +95,12 @@ def version_flags(go_mod: str) -> str:
 
 
 @contextlib.contextmanager
-def _only_builder(lock: Path, say: Say) -> Iterator[None]:
+def only_builder(lock: Path, say: Say) -> Iterator[None]:
+    """Hold a lock while something is built into the cache, waiting for another process that does."""
     with lock.open("w") as handle:
         started = time.monotonic()
         while not _locked(handle.fileno()):
-            say(
-                f"tools: another process is building them, waiting for it, {time.monotonic() - started:.0f} s"
-            )
+            say(f"tools: another process is building, waiting for it, {time.monotonic() - started:.0f} s")
             time.sleep(REPORT_EVERY)
         yield
 
@@ -81,17 +113,16 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _build_all(home: Path, say: Say) -> None:
+def _build_all(home: Path, wanted: Toolset, say: Say) -> None:
     command = toolchain.go(say)
-    say(
-        f"tools: building {', '.join(PACKAGES)} into {home}; about 5 minutes on 2 cores, this first time only"
-    )
+    names = ", ".join(wanted.packages)
+    say(f"tools: building {names} into {home}; about {wanted.takes} on 2 cores, this first time only")
     unfinished = home.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "bin").mkdir(parents=True)
     started = time.monotonic()
-    for name, package in PACKAGES.items():
-        _Build(command, name, package, unfinished / "bin" / name, say).run()
+    for name, package in wanted.packages.items():
+        _Build(command, name, package, wanted.module, unfinished / "bin" / name, say).run()
     unfinished.rename(home)
     say(f"tools: built in {time.monotonic() - started:.0f} s")
 
@@ -103,6 +134,7 @@ class _Build:
     go: Path
     name: str
     package: str
+    module: Path
     output: Path
     say: Say
 
@@ -110,7 +142,7 @@ class _Build:
         """Build, saying every few seconds how far it is."""
         process = subprocess.Popen(
             self._argv(),
-            cwd=TOOLS_MODULE,
+            cwd=self.module,
             env=toolchain.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -128,7 +160,8 @@ class _Build:
             raise ClusterError(msg)
 
     def _argv(self) -> list[str]:
-        flags = version_flags((TOOLS_MODULE / "go.mod").read_text())
+        kubernetes = self.package.startswith(KUBERNETES)
+        flags = version_flags((self.module / "go.mod").read_text()) if kubernetes else "-s -w"
         where = ["-o", str(self.output), self.package]
         return [
             str(self.go),

@@ -8,6 +8,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = Path(__file__).resolve().parent
 TOOLS_MODULE = PACKAGE / "tools"
+NODE_TOOLS_MODULE = PACKAGE / "nodetools"
 CLUSTERS = REPOSITORY / ".cluster"
 
 
