@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devcluster import background, build, prerequisites, supervisor
+from devcluster import background, build, helm, prerequisites, supervisor
 from devcluster.cluster import Cluster, Options
 from devcluster.components import COMPONENTS, GROUPS, MOST_REPLICAS, replicas, resolve
 from devcluster.paths import cluster_directory
@@ -77,6 +77,7 @@ def _tools(_root: Path, parsed: argparse.Namespace) -> int:
     prerequisites.provide(COMPONENTS, _show)
     if parsed.for_tests:
         prerequisites.provide_for_tests(_show)
+        helm.provide_for_tests(_show)
     print(build.tools(_show))
     return 0
 

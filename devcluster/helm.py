@@ -20,6 +20,14 @@ def helm(say: Say = say_to_stderr) -> Path:
     return build.tools(say, HELM) / "helm"
 
 
+def provide_for_tests(say: Say) -> None:
+    """Build helm before the tests do, which have less time; say which are skipped when it can't be built."""
+    try:
+        helm(say)
+    except ClusterError as error:
+        say(f"tests of the chart are skipped without helm: {error}")
+
+
 def run(command: Path, *arguments: str) -> str:
     """Return what helm writes; raises ClusterError with its own words when it fails.
 

@@ -54,9 +54,7 @@ CASES = (
         "corp",
         f"{MANAGER}/args/2",
         "--hook-server-names="
-        + ",".join(
-            f"{FULL}-webhook-service.{NAMESPACE}{end}" for end in ("", ".svc", ".svc.corp")
-        ),
+        + ",".join(f"{FULL}-webhook-service.{NAMESPACE}{end}" for end in ("", ".svc", ".svc.corp")),
     ),
     deployed("controllerManager.replicas", 3, "spec/replicas", 3),
     deployed("controllerManager.annotations", A, "metadata/annotations", A),
@@ -69,7 +67,9 @@ CASES = (
     deployed("controllerManager.topologySpreadConstraints", [], f"{POD}/topologySpreadConstraints", None),
     deployed("controllerManager.imagePullSecrets", L, f"{POD}/imagePullSecrets", L),
     deployed("controllerManager.extraVolumes", L, f"{POD}/volumes/1", L[0]),
-    deployed("controllerManager.terminationGracePeriodSeconds", 60, f"{POD}/terminationGracePeriodSeconds", 60),
+    deployed(
+        "controllerManager.terminationGracePeriodSeconds", 60, f"{POD}/terminationGracePeriodSeconds", 60
+    ),
     deployed("controllerManager.podSecurityContext", {"fsGroup": 7}, f"{POD}/securityContext/fsGroup", 7),
     deployed("controllerManager.manager.args", ["--leader-elect"], f"{MANAGER}/args/4", "--leader-elect"),
     deployed("controllerManager.manager.extraArgs", ["--threads=32"], f"{MANAGER}/args/6", "--threads=32"),
@@ -101,13 +101,6 @@ CASES = (
         "/a",
     ),
     deployed("controllerManager.manager.extraPodLabels", A, "spec/template/metadata/labels/a", "b"),
-    deployed(
-        "controllerManager.serviceAccount.create",
-        False,
-        f"{POD}/serviceAccountName",
-        "mine",
-        ("controllerManager.serviceAccount.name", "mine"),
-    ),
     Case(
         "controllerManager.serviceAccount.annotations",
         A,
@@ -136,17 +129,15 @@ CASES = (
     deployed("hooks.tls", False, f"{MANAGER}/args/0", "--hook-bind-address=:8080"),
     deployed("hooks.token", False, f"{MANAGER}/args/3", "--health-probe-bind-address=:8081"),
     deployed("hooks.credentialsSecret", "mine", f"{MANAGER}/args/1", "--hook-credentials-secret=mine"),
-    deployed("hooks.tokenFile", "/hooks/token", f"{MANAGER}/args/2", "--hook-token-file=/hooks/token", *CERTIFICATE),
     deployed(
-        "hooks.certificateDir", "/hooks", f"{MANAGER}/args/1", "--hook-certificate-dir=/hooks"
+        "hooks.tokenFile", "/hooks/token", f"{MANAGER}/args/2", "--hook-token-file=/hooks/token", *CERTIFICATE
     ),
-    Case(
-        "hooks.endpointConfigs",
-        [{"host": "hooks.ns"}],
-        ("DecoratorController", "worker"),
-        "spec/endpointConfigs",
-        [{"host": "hooks.ns"}],
-        (("hooks.certificateDir", "/hooks"),),
+    deployed(
+        "hooks.certificateDir",
+        "/hooks",
+        f"{MANAGER}/args/1",
+        "--hook-certificate-dir=/hooks",
+        ("metacontroller.controllers", False),
     ),
     Case(
         "metacontroller.namespace",
@@ -174,7 +165,14 @@ CASES = (
     deployed("metricsService.enabled", True, f"{MANAGER}/ports/2/containerPort", 8443),
     deployed("metricsService.secure", False, f"{MANAGER}/args/7", "--metrics-secure=false", METRICS),
     deployed("metricsService.enableHTTP2", True, f"{MANAGER}/args/7", "--enable-http2", METRICS),
-    Case("metricsService.type", "NodePort", ("Service", "-metrics-service"), "spec/type", "NodePort", (METRICS,)),
+    Case(
+        "metricsService.type",
+        "NodePort",
+        ("Service", "-metrics-service"),
+        "spec/type",
+        "NodePort",
+        (METRICS,),
+    ),
     Case(
         "metricsService.ports",
         [{"name": "http", "port": 80, "targetPort": "metrics"}],
@@ -198,7 +196,14 @@ CASES = (
             ("bearerTokenFile", "/t", f"{ENDPOINT}/bearerTokenFile", "/t"),
         )
     ),
-    Case("pdb.minAvailable", 3, ("PodDisruptionBudget", "-worker-pdb"), "spec/minAvailable", 3, (("pdb.enabled", True),)),
+    Case(
+        "pdb.minAvailable",
+        3,
+        ("PodDisruptionBudget", "-worker-pdb"),
+        "spec/minAvailable",
+        3,
+        (("pdb.enabled", True),),
+    ),
     Case(
         "pdb.maxUnavailable",
         0,
@@ -218,6 +223,12 @@ PRESENT: dict[str, tuple[Any, str, bool, tuple[tuple[str, Any], ...]]] = {
         (("controllerManager.namespaces", ["a"]),),
     ),
     "controllerManager.podDisruptionBudget.enabled": (False, "PodDisruptionBudget", False, ()),
+    "controllerManager.serviceAccount.create": (
+        False,
+        "ServiceAccount",
+        False,
+        (("controllerManager.serviceAccount.name", "mine"),),
+    ),
     "metacontroller.controllers": (False, "CompositeController/workerpool", False, ()),
     "networkPolicy.enabled": (False, "NetworkPolicy", False, ()),
     "networkPolicy.egress": (True, f"NetworkPolicy/{FULL}-egress", True, ()),
@@ -230,6 +241,7 @@ OF_THEIR_OWN = {
     "crds.keep",
     "crds.annotations",
     "controllerManager.namespaces",
+    "hooks.endpointConfigs",
     "hooks.serverNames",
     "spacelift-promex.enabled",
 }
@@ -252,16 +264,12 @@ def nested(pairs: tuple[tuple[str, Any], ...]) -> Object:
 def test_a_value_shows_where_it_says(case: Case) -> None:
     """And isn't there without it."""
     found = objects(nested((*case.beside, (case.key, case.value))))
-    if case.key == "hooks.certificateDir":
-        found = objects(nested((*CERTIFICATE, (case.key, case.value))))
     assert at(named(found, *case.object), case.path) == case.expected
-    if case.key in ("nameOverride", "fullnameOverride", "hooks.endpointConfigs"):
-        return
-    if case.key == "controllerManager.serviceAccount.create":
-        assert not [each for each in found if each["kind"] == "ServiceAccount"]
-        return
     before = objects(nested(case.beside))
-    assert at(named(before, *case.object), case.path) != case.expected
+    if case.key not in ("nameOverride", "fullnameOverride"):
+        assert at(named(before, *case.object), case.path) != case.expected
+    else:
+        assert case.object[1] not in {each["metadata"]["name"] for each in before}
 
 
 @pytest.mark.parametrize("key", PRESENT)
@@ -338,6 +346,8 @@ def test_the_secret_of_the_hooks_is_the_one_that_the_role_names() -> None:
     own = objects(nested(CERTIFICATE))
     assert not [each for each in own if "hook-credentials" in each["metadata"]["name"]]
     assert len(named(own, "ClusterRole", "-cluster-role")["rules"]) == 1
+    for kind, name in (("CompositeController", "workerpool"), ("DecoratorController", "worker")):
+        assert named(own, kind, name)["spec"]["endpointConfigs"] == CERTIFICATE[1][1]
 
 
 def test_openshift_is_recognized() -> None:
@@ -393,7 +403,9 @@ def test_values_that_cant_be_meant_are_refused(values: Object, words: str) -> No
 def test_a_cluster_without_metacontroller_is_told_so() -> None:
     """Before anything is installed; a real cluster is known by an API that each has."""
     real = ("--api-versions", "apiregistration.k8s.io/v1", "--set", "crds.install=false")
-    with pytest.raises(ClusterError, match="Metacontroller isn't installed in this cluster: install it first"):
+    with pytest.raises(
+        ClusterError, match="Metacontroller isn't installed in this cluster: install it first"
+    ):
         template(*real)
     assert "kind: CompositeController" in template(*real, "--api-versions", "metacontroller.k8s.io/v1alpha1")
     assert "kind: Deployment" in template(*real, "--set", "metacontroller.controllers=false")
