@@ -117,11 +117,19 @@ CASES = (
     ),
     deployed("controllerManager.serviceAccount.name", "mine", f"{MANAGER}/args/6", "--service-account=mine"),
     Case(
-        "controllerManager.podDisruptionBudget.maxUnavailable",
+        "controllerManager.pdb.maxUnavailable",
         "50%",
         ("PodDisruptionBudget", "-controller-manager"),
         "spec/maxUnavailable",
         "50%",
+    ),
+    Case(
+        "controllerManager.pdb.minAvailable",
+        1,
+        ("PodDisruptionBudget", "-controller-manager"),
+        "spec/minAvailable",
+        1,
+        (("controllerManager.pdb.maxUnavailable", None),),
     ),
     deployed("controllerManager.priorityClass.create", False, f"{POD}/priorityClassName", None),
     deployed("controllerManager.priorityClass.name", "high", f"{POD}/priorityClassName", "high"),
@@ -222,7 +230,7 @@ PRESENT: dict[str, tuple[Any, str, bool, tuple[tuple[str, Any], ...]]] = {
         False,
         (("controllerManager.namespaces", ["a"]),),
     ),
-    "controllerManager.podDisruptionBudget.enabled": (False, "PodDisruptionBudget", False, ()),
+    "controllerManager.pdb.enabled": (False, "PodDisruptionBudget", False, ()),
     "controllerManager.serviceAccount.create": (
         False,
         "ServiceAccount",
@@ -376,6 +384,7 @@ def test_another_release_has_other_names_everywhere() -> None:
     [
         ({"spacelift-promex": {"enabled": True}}, "the exporter isn't part of this version"),
         ({"pdb": {"enabled": True, "maxUnavailable": 1}}, "exclude each other; set one of them to null"),
+        ({"controllerManager": {"pdb": {"minAvailable": 1}}}, "controllerManager.pdb: minAvailable and maxUnavail"),
         ({"hooks": {"tls": False, "token": True}}, "needs TLS; set hooks.tls to true"),
         ({"hooks": {"tokenFile": "/t"}}, "needs hooks.certificateDir"),
         ({"hooks": {"certificateDir": "/c"}}, "doesn't know which authority to trust"),

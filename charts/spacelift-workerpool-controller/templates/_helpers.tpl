@@ -40,14 +40,20 @@
 {{- end }}
 
 {{- /* Labels. */}}
-{{- define "workerpool.selectorLabels" -}}
+{{- define "workerpool.nameLabels" -}}
 app.kubernetes.io/name: {{ include "workerpool.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* A Deployment's can never change: they are those that releases of this name have had before. */}}
+{{- define "workerpool.selectorLabels" -}}
+control-plane: controller-manager
+{{ include "workerpool.nameLabels" . }}
+{{- end }}
+
 {{- define "workerpool.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "workerpool.selectorLabels" . }}
+{{ include "workerpool.nameLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
@@ -94,6 +100,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- if and .Values.pdb.enabled (not (kindIs "invalid" .Values.pdb.minAvailable)) (not (kindIs "invalid" .Values.pdb.maxUnavailable)) }}
 {{- fail "pdb: minAvailable and maxUnavailable exclude each other; set one of them to null" }}
+{{- end }}
+{{- $own := .Values.controllerManager.pdb }}
+{{- if and $own.enabled (not (kindIs "invalid" $own.minAvailable)) (not (kindIs "invalid" $own.maxUnavailable)) }}
+{{- fail "controllerManager.pdb: minAvailable and maxUnavailable exclude each other; set one of them to null" }}
 {{- end }}
 {{- if and (not $hooks.tls) (or $hooks.certificateDir $hooks.tokenFile $hooks.endpointConfigs (eq (toString $hooks.token) "true")) }}
 {{- fail "hooks.tls: a certificate or token needs TLS; set hooks.tls to true, or leave them out" }}
