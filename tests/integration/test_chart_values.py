@@ -2,258 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from app.settings import parse
 from devcluster.progress import ClusterError
 from tests.integration.chart import FULL, NAMESPACE, Object, at, named, objects, template
+from tests.integration.chart_cases import (
+    BOUNDS,
+    CASES,
+    CERTIFICATE,
+    DEPLOYMENT,
+    KNOWN,
+    MANAGER,
+    OF_THEIR_OWN,
+    POD,
+    PRESENT,
+    Case,
+)
 from tests.unit.docs.chart_values import documented
-
-DEPLOYMENT = ("Deployment", "-controller-manager")
-POD = "spec/template/spec"
-MANAGER = f"{POD}/containers/0"
-MONITOR = {"enabled": True, "serviceMonitor": {"enabled": True}}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One value, and where it shows."""
-
-    key: str
-    value: Any
-    object: tuple[str, str]
-    path: str
-    expected: Any
-    beside: tuple[tuple[str, Any], ...] = ()
-    """Values that it needs, which are set for the comparison, too."""
-
-
-def deployed(key: str, value: Any, path: str, expected: Any, *beside: tuple[str, Any]) -> Case:  # noqa: ANN401
-    """Return a case that shows in the Deployment."""
-    return Case(key, value, DEPLOYMENT, path, expected, beside)
-
-
-METRICS = ("metricsService.enabled", True)
-SCRAPED = (METRICS, ("metricsService.serviceMonitor.enabled", True))
-SERVICE_MONITOR = ("ServiceMonitor", "-metrics-service")
-ENDPOINT = "spec/endpoints/0"
-CERTIFICATE = (
-    ("hooks.certificateDir", "/hooks"),
-    ("hooks.endpointConfigs", [{"host": "hooks.ns", "caBundle": {"inline": "PEM"}}]),
-)
-A = {"a": "b"}
-L = [{"name": "a"}]
-
-CASES = (
-    Case("nameOverride", "op", ("Service", f"{FULL}-op-webhook-service"), "spec/type", "ClusterIP"),
-    Case("fullnameOverride", "op", ("Service", "op-webhook-service"), "spec/type", "ClusterIP"),
-    deployed(
-        "kubernetesClusterDomain",
-        "corp",
-        f"{MANAGER}/args/2",
-        "--hook-server-names="
-        + ",".join(f"{FULL}-webhook-service.{NAMESPACE}{end}" for end in ("", ".svc", ".svc.corp")),
-    ),
-    deployed("controllerManager.replicas", 3, "spec/replicas", 3),
-    deployed("controllerManager.annotations", A, "metadata/annotations", A),
-    deployed("controllerManager.podAnnotations", A, "spec/template/metadata/annotations/a", "b"),
-    deployed("controllerManager.extraLabels", A, "metadata/labels/a", "b"),
-    deployed("controllerManager.enforceFips140", True, f"{MANAGER}/image", "workerpool-operator:0.1.0-fips"),
-    deployed("controllerManager.nodeSelector", A, f"{POD}/nodeSelector", A),
-    deployed("controllerManager.tolerations", [{"key": "a"}], f"{POD}/tolerations", [{"key": "a"}]),
-    deployed("controllerManager.affinity", {"nodeAffinity": {}}, f"{POD}/affinity", {"nodeAffinity": {}}),
-    deployed("controllerManager.topologySpreadConstraints", [], f"{POD}/topologySpreadConstraints", None),
-    deployed("controllerManager.imagePullSecrets", L, f"{POD}/imagePullSecrets", L),
-    deployed("controllerManager.extraVolumes", L, f"{POD}/volumes/1", L[0]),
-    deployed(
-        "controllerManager.terminationGracePeriodSeconds", 60, f"{POD}/terminationGracePeriodSeconds", 60
-    ),
-    deployed("controllerManager.podSecurityContext", {"fsGroup": 7}, f"{POD}/securityContext/fsGroup", 7),
-    deployed("controllerManager.manager.args", ["--leader-elect"], f"{MANAGER}/args/4", "--leader-elect"),
-    deployed("controllerManager.manager.extraArgs", ["--threads=32"], f"{MANAGER}/args/6", "--threads=32"),
-    deployed("controllerManager.manager.image.repository", "r/o", f"{MANAGER}/image", "r/o:0.1.0"),
-    deployed("controllerManager.manager.image.tag", "2.0", f"{MANAGER}/image", "workerpool-operator:2.0"),
-    deployed(
-        "controllerManager.manager.image.digest",
-        f"sha256:{'a' * 64}",
-        f"{MANAGER}/image",
-        f"workerpool-operator@sha256:{'a' * 64}",
-    ),
-    deployed("controllerManager.manager.image.pullPolicy", "Always", f"{MANAGER}/imagePullPolicy", "Always"),
-    deployed(
-        "controllerManager.manager.resources",
-        {"limits": {"memory": "1Gi"}},
-        f"{MANAGER}/resources/limits/memory",
-        "1Gi",
-    ),
-    deployed(
-        "controllerManager.manager.containerSecurityContext",
-        {"runAsUser": 5},
-        f"{MANAGER}/securityContext/runAsUser",
-        5,
-    ),
-    deployed(
-        "controllerManager.manager.extraVolumeMounts",
-        [{"name": "a", "mountPath": "/a"}],
-        f"{MANAGER}/volumeMounts/1/mountPath",
-        "/a",
-    ),
-    deployed("controllerManager.manager.extraPodLabels", A, "spec/template/metadata/labels/a", "b"),
-    Case(
-        "controllerManager.serviceAccount.annotations",
-        A,
-        ("ServiceAccount", "-controller-manager"),
-        "metadata/annotations",
-        A,
-    ),
-    Case(
-        "controllerManager.serviceAccount.labels",
-        A,
-        ("ServiceAccount", "-controller-manager"),
-        "metadata/labels/a",
-        "b",
-    ),
-    deployed("controllerManager.serviceAccount.name", "mine", f"{MANAGER}/args/6", "--service-account=mine"),
-    Case(
-        "controllerManager.pdb.maxUnavailable",
-        "50%",
-        ("PodDisruptionBudget", "-controller-manager"),
-        "spec/maxUnavailable",
-        "50%",
-    ),
-    Case(
-        "controllerManager.pdb.minAvailable",
-        1,
-        ("PodDisruptionBudget", "-controller-manager"),
-        "spec/minAvailable",
-        1,
-        (("controllerManager.pdb.maxUnavailable", None),),
-    ),
-    deployed("controllerManager.priorityClass.create", False, f"{POD}/priorityClassName", None),
-    deployed("controllerManager.priorityClass.name", "high", f"{POD}/priorityClassName", "high"),
-    Case("controllerManager.priorityClass.value", 7, ("PriorityClass", ""), "value", 7),
-    deployed("hooks.tls", False, f"{MANAGER}/args/0", "--hook-bind-address=:8080"),
-    deployed("hooks.token", False, f"{MANAGER}/args/3", "--health-probe-bind-address=:8081"),
-    deployed("hooks.credentialsSecret", "mine", f"{MANAGER}/args/1", "--hook-credentials-secret=mine"),
-    deployed(
-        "hooks.tokenFile", "/hooks/token", f"{MANAGER}/args/2", "--hook-token-file=/hooks/token", *CERTIFICATE
-    ),
-    deployed(
-        "hooks.certificateDir",
-        "/hooks",
-        f"{MANAGER}/args/1",
-        "--hook-certificate-dir=/hooks",
-        ("metacontroller.controllers", False),
-    ),
-    Case(
-        "metacontroller.namespace",
-        "mc",
-        ("NetworkPolicy", "-controller-manager"),
-        "spec/ingress/0/from/0/namespaceSelector/matchLabels/kubernetes.io~1metadata.name",
-        "mc",
-    ),
-    Case(
-        "metacontroller.podLabels",
-        A,
-        ("NetworkPolicy", "-controller-manager"),
-        "spec/ingress/0/from/0/podSelector/matchLabels/a",
-        "b",
-    ),
-    Case(
-        "networkPolicy.metricsNamespaceLabels",
-        A,
-        ("NetworkPolicy", "-controller-manager"),
-        "spec/ingress/1/from/0/namespaceSelector/matchLabels/a",
-        "b",
-        (METRICS, ("metricsService.secure", False)),
-    ),
-    deployed("openshift.enabled", True, f"{POD}/securityContext/runAsUser", None),
-    deployed("metricsService.enabled", True, f"{MANAGER}/ports/2/containerPort", 8443),
-    deployed("metricsService.secure", False, f"{MANAGER}/args/7", "--metrics-secure=false", METRICS),
-    deployed("metricsService.enableHTTP2", True, f"{MANAGER}/args/7", "--enable-http2", METRICS),
-    Case(
-        "metricsService.type",
-        "NodePort",
-        ("Service", "-metrics-service"),
-        "spec/type",
-        "NodePort",
-        (METRICS,),
-    ),
-    Case(
-        "metricsService.ports",
-        [{"name": "http", "port": 80, "targetPort": "metrics"}],
-        ("Service", "-metrics-service"),
-        "spec/ports/0/port",
-        80,
-        (METRICS,),
-    ),
-    *(
-        Case(f"metricsService.serviceMonitor.{key}", value, SERVICE_MONITOR, path, expected, SCRAPED)
-        for key, value, path, expected in (
-            ("namespace", "prom", "metadata/namespace", "prom"),
-            ("additionalLabels", A, "metadata/labels/a", "b"),
-            ("annotations", A, "metadata/annotations", A),
-            ("port", "http", f"{ENDPOINT}/port", "http"),
-            ("interval", "1m", f"{ENDPOINT}/interval", "1m"),
-            ("scrapeTimeout", "5s", f"{ENDPOINT}/scrapeTimeout", "5s"),
-            ("path", "/m", f"{ENDPOINT}/path", "/m"),
-            ("scheme", "http", f"{ENDPOINT}/scheme", "http"),
-            ("tlsConfig", {"insecureSkipVerify": True}, f"{ENDPOINT}/tlsConfig/insecureSkipVerify", True),
-            ("bearerTokenFile", "/t", f"{ENDPOINT}/bearerTokenFile", "/t"),
-        )
-    ),
-    Case(
-        "pdb.minAvailable",
-        3,
-        ("PodDisruptionBudget", "-worker-pdb"),
-        "spec/minAvailable",
-        3,
-        (("pdb.enabled", True),),
-    ),
-    Case(
-        "pdb.maxUnavailable",
-        0,
-        ("PodDisruptionBudget", "-worker-pdb"),
-        "spec/maxUnavailable",
-        0,
-        (("pdb.enabled", True), ("pdb.minAvailable", None)),
-    ),
-)
-
-PRESENT: dict[str, tuple[Any, str, bool, tuple[tuple[str, Any], ...]]] = {
-    "crds.install": (True, "CustomResourceDefinition", True, ()),
-    "controllerManager.announceUnserved": (
-        False,
-        f"ClusterRole/{FULL}-announcer-role",
-        False,
-        (("controllerManager.namespaces", ["a"]),),
-    ),
-    "controllerManager.pdb.enabled": (False, "PodDisruptionBudget", False, ()),
-    "controllerManager.serviceAccount.create": (
-        False,
-        "ServiceAccount",
-        False,
-        (("controllerManager.serviceAccount.name", "mine"),),
-    ),
-    "metacontroller.controllers": (False, "CompositeController/workerpool", False, ()),
-    "networkPolicy.enabled": (False, "NetworkPolicy", False, ()),
-    "networkPolicy.egress": (True, f"NetworkPolicy/{FULL}-egress", True, ()),
-    "metricsService.serviceMonitor.enabled": (True, "ServiceMonitor", True, (METRICS,)),
-    "pdb.enabled": (True, f"PodDisruptionBudget/{FULL}-worker-pdb", True, ()),
-}
-"""Value -> what it is set to, the object that this makes or leaves out, which of both, and values beside it."""
-
-OF_THEIR_OWN = {
-    "crds.keep",
-    "crds.annotations",
-    "controllerManager.namespaces",
-    "hooks.endpointConfigs",
-    "hooks.serverNames",
-    "spacelift-promex.enabled",
-}
-"""Values with a test below."""
 
 
 def nested(pairs: tuple[tuple[str, Any], ...]) -> Object:
@@ -316,6 +84,34 @@ def test_definitions_stay_when_the_chart_goes_and_take_annotations() -> None:
     assert all("helm.sh/resource-policy" not in each for each in annotations(keep=False))
 
 
+def test_a_budget_has_one_of_both_bounds() -> None:
+    """The other is unset by null."""
+    found = objects(
+        {
+            "pdb": {"enabled": True, "minAvailable": None, "maxUnavailable": 0},
+            "controllerManager": {"pdb": {"minAvailable": 1, "maxUnavailable": None}},
+        }
+    )
+    kind = "PodDisruptionBudget"
+    assert {key: at(named(found, kind, "-worker-pdb"), f"spec/{key}") for key in BOUNDS} == {
+        "minAvailable": None,
+        "maxUnavailable": 0,
+    }
+    assert {key: at(named(found, kind, "-controller-manager"), f"spec/{key}") for key in BOUNDS} == {
+        "minAvailable": 1,
+        "maxUnavailable": None,
+    }
+
+
+def test_a_file_of_values_that_users_have_is_taken() -> None:
+    """Every name known before (charts for Kubernetes workers, 0.16), each set to something."""
+    (deployment,) = [each for each in objects(KNOWN) if each["kind"] == "Deployment"]
+    assert at(deployment, f"{MANAGER}/image") == "registry.example.com/op:1.0"
+    assert {"--namespaces=team-a", "--enforce-fips140", "--metrics-secure=false", "--enable-http2"} <= set(
+        at(deployment, f"{MANAGER}/args")
+    )
+
+
 def test_with_namespaces_rights_are_there_alone_and_the_hooks_need_no_token() -> None:
     """A Role, a binding and an argument for each; the ClusterRole is bound to nobody."""
     found = objects({"controllerManager": {"namespaces": ["team-a", "team-b"]}, "pdb": {"enabled": True}})
@@ -358,6 +154,30 @@ def test_the_secret_of_the_hooks_is_the_one_that_the_role_names() -> None:
         assert named(own, kind, name)["spec"]["endpointConfigs"] == CERTIFICATE[1][1]
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"hooks": {"tls": False}, "controllerManager": {"namespaces": ["team-a", "team-b"]}},
+        {"metricsService": {"enabled": True, "secure": False, "enableHTTP2": True}, "fullnameOverride": "op"},
+        nested((*CERTIFICATE, ("hooks.tokenFile", "/hooks/token"))),
+    ],
+)
+def test_the_operator_takes_the_arguments_and_means_the_objects(values: Object) -> None:
+    """Its own parser reads them as a kubelet would give them."""
+    found = objects(values)
+    (deployment,) = [each for each in found if each["kind"] == "Deployment"]
+    args = [each.replace("$(CONTROLLER_NAMESPACE)", NAMESPACE) for each in at(deployment, f"{MANAGER}/args")]
+    settings = parse(args, {})
+    names = {(each["kind"], each["metadata"]["name"]) for each in found}
+    assert ("ServiceAccount", settings.service_account) in names
+    assert ("ClusterRole", settings.manager_role) in names
+    assert settings.controller_namespace == NAMESPACE
+    assert list(settings.namespaces) == values.get("controllerManager", {}).get("namespaces", [])
+    assert settings.hooks_are_secure is values.get("hooks", {}).get("tls", True)
+    assert settings.hook_bind_address.port == at(deployment, f"{MANAGER}/ports/0/containerPort")
+
+
 def test_openshift_is_recognized() -> None:
     """By its API; `false` keeps the user id all the same."""
     there = ("--api-versions", "security.openshift.io/v1")
@@ -383,8 +203,9 @@ def test_another_release_has_other_names_everywhere() -> None:
     ("values", "words"),
     [
         ({"spacelift-promex": {"enabled": True}}, "the exporter isn't part of this version"),
-        ({"pdb": {"enabled": True, "maxUnavailable": 1}}, "exclude each other; set one of them to null"),
-        ({"controllerManager": {"pdb": {"minAvailable": 1}}}, "controllerManager.pdb: minAvailable and maxUnavail"),
+        ({"pdb": {"enabled": True, "maxUnavailable": 1}}, "pdb: set one of minAvailable and maxUnavailable"),
+        ({"controllerManager": {"pdb": {"minAvailable": 1}}}, "controllerManager.pdb: set one of"),
+        ({"pdb": {"enabled": True, "minAvailable": None}}, "the other to null"),
         ({"hooks": {"tls": False, "token": True}}, "needs TLS; set hooks.tls to true"),
         ({"hooks": {"tokenFile": "/t"}}, "needs hooks.certificateDir"),
         ({"hooks": {"certificateDir": "/c"}}, "doesn't know which authority to trust"),

@@ -98,12 +98,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if (index .Values "spacelift-promex").enabled }}
 {{- fail "spacelift-promex.enabled: the exporter isn't part of this version of the chart; leave it false" }}
 {{- end }}
-{{- if and .Values.pdb.enabled (not (kindIs "invalid" .Values.pdb.minAvailable)) (not (kindIs "invalid" .Values.pdb.maxUnavailable)) }}
-{{- fail "pdb: minAvailable and maxUnavailable exclude each other; set one of them to null" }}
+{{- range $name, $budget := dict "pdb" .Values.pdb "controllerManager.pdb" .Values.controllerManager.pdb }}
+{{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}
+{{- fail (printf "%s: set one of minAvailable and maxUnavailable, and the other to null" $name) }}
 {{- end }}
-{{- $own := .Values.controllerManager.pdb }}
-{{- if and $own.enabled (not (kindIs "invalid" $own.minAvailable)) (not (kindIs "invalid" $own.maxUnavailable)) }}
-{{- fail "controllerManager.pdb: minAvailable and maxUnavailable exclude each other; set one of them to null" }}
 {{- end }}
 {{- if and (not $hooks.tls) (or $hooks.certificateDir $hooks.tokenFile $hooks.endpointConfigs (eq (toString $hooks.token) "true")) }}
 {{- fail "hooks.tls: a certificate or token needs TLS; set hooks.tls to true, or leave them out" }}
