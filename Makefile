@@ -97,6 +97,10 @@ locks: venv ## Write the images' lock files anew from requirements.txt
 install-yaml: tools ## Write manifests/install*.yaml (ARGS="--image NAME:TAG --to FOLDER" for a registry of one's own)
 	@$(BIN)/python -m devcluster.render $(ARGS)
 
+.PHONY: charts
+charts: venv ## Pack the Helm chart and an index into dist/charts (ARGS="--to FOLDER --url URL"), the same bytes each time
+	@$(BIN)/python -m devcluster.charts $(ARGS)
+
 .PHONY: demo
 demo: tools ## The whole way of a run, shown and checked (KEEP=1 leaves it running)
 	@$(BIN)/python -m devcluster.demo

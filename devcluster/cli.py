@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devcluster import background, build, clusters, prerequisites, supervisor
+from devcluster import background, build, clusters, helm, prerequisites, supervisor
 from devcluster.cluster import CONTAINERS, NODES, PROCESSES, Options
 from devcluster.components import COMPONENTS, GROUPS, MOST_REPLICAS, replicas, resolve
 from devcluster.paths import cluster_directory
@@ -83,6 +83,7 @@ def _tools(_root: Path, parsed: argparse.Namespace) -> int:
     prerequisites.provide(COMPONENTS, _show)
     if parsed.for_tests:
         prerequisites.provide_for_tests(_show)
+        helm.provide_for_tests(_show)
     print(build.tools(_show))
     return 0
 
