@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import broker, build, controlplane, metacontroller, mothership, objects
+from devcluster import broker, build, controlplane, metacontroller, mothership, objects, operator
 from devcluster.cluster import Cluster
 from devcluster.components import OBJECTS
 from devcluster.kubectl import Document
@@ -119,7 +119,7 @@ class ContainerCluster(Cluster):
         site = self.site
         every = [
             controlplane.etcd(site, credentials),
-            controlplane.api_server(site, credentials),
+            controlplane.api_server(site, credentials, audit=self.options.audit),
             controlplane.controller_manager(site, credentials),
         ]
         return [self._node.namespaces.networked(program) for program in every]
@@ -193,9 +193,18 @@ class ContainerCluster(Cluster):
             "mosquitto": Step(self._starts("mosquitto"), ("mothership-data", *ready)),
             "mothership": Step(self._starts("mothership"), ("mothership-data", *ready)),
             "operator": Step(self._starts("operator"), (OBJECTS, *ready)),
-            "hookdriver": Step(self._starts("hookdriver"), (OBJECTS, "coredns")),
+            "hooks-trusted": Step(lambda: operator.wait_trusted(self.site, kubectl), ("operator",)),
+            "hookdriver-kubeconfig": Step(
+                lambda: metacontroller.write_kubeconfig(self.site, kubectl), (OBJECTS,)
+            ),
+            "hookdriver": Step(self._starts("hookdriver"), ("hookdriver-kubeconfig", "coredns")),
         }
-        helpers = {"documents": OBJECTS, "mothership-data": "mosquitto"}
+        helpers = {
+            "documents": OBJECTS,
+            "mothership-data": "mosquitto",
+            "hooks-trusted": "operator",
+            "hookdriver-kubeconfig": "hookdriver",
+        }
         chosen, left = self.options.components, {OBJECTS, "mosquitto", "mothership", "operator", "hookdriver"}
         return {
             name: step
@@ -226,7 +235,7 @@ class ContainerCluster(Cluster):
         wait_until(ready, f"node {self.site.node_name}", within=NODE_READY_WITHIN, say=self._say, pause=0.1)
 
     def _read_documents(self) -> None:
-        self._documents = objects.read(self.kubectl)
+        self._documents = objects.read(self.kubectl, self.options.overlay)
 
     def _equip(self, name: str) -> None:
         component = self.component(name)

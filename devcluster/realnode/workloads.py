@@ -14,6 +14,7 @@ from typing import Any
 
 from devcluster import operator as operator_process
 from devcluster.kubectl import Document
+from devcluster.ports import LOOPBACK
 from devcluster.realnode import images
 
 NAMESPACE = "mothership"
@@ -23,8 +24,10 @@ OPERATOR = "spacelift-workerpool-controller"
 OPERATOR_DEPLOYMENT = "spacelift-workerpool-controller-controller-manager"
 OPERATOR_SERVICE = "spacelift-workerpool-controller-webhook-service"
 HEALTH_SERVICE = "operator-health"
+HOOK_SERVER_NAMES = (f"{OPERATOR_SERVICE}.{OPERATOR_NAMESPACE}.svc", LOOPBACK)
+"""By which names the hooks are called: as Metacontroller does, and through this machine's relay."""
 UID = 1983
-MOTHERSHIP_PORT, BROKER_PORT, HOOKS_PORT, HEALTH_PORT = 8443, 8883, 8080, 8081
+MOTHERSHIP_PORT, BROKER_PORT, HOOKS_PORT, HEALTH_PORT = 8443, 8883, 9443, 8081
 # Of the part of the range that the API server hands out last.
 ADDRESSES = {"mothership": "10.96.0.20", "mosquitto": "10.96.0.21", HEALTH_SERVICE: "10.96.0.22"}
 MOTHERSHIP_HOST = f"mothership.{NAMESPACE}.svc"
@@ -51,8 +54,15 @@ class Extra:
 
 
 def operator(documents: Iterable[Document], extra: Extra) -> list[Document]:
-    """Return the installation's objects with the operator's image replaced and the Deployment adjusted."""
-    changed = [copy.deepcopy(document) for document in documents]
+    """Return the installation's objects with the operator's image replaced and the Deployment adjusted.
+
+    Metacontroller's own Deployment is left out: what drives the hooks is a process beside the node's.
+    """
+    changed = [
+        copy.deepcopy(document)
+        for document in documents
+        if document["kind"] != "Deployment" or document["metadata"]["name"] == OPERATOR_DEPLOYMENT
+    ]
     for document in changed:
         if document["kind"] != "Deployment":
             continue
@@ -61,7 +71,8 @@ def operator(documents: Iterable[Document], extra: Extra) -> list[Document]:
         for container in spec["template"]["spec"]["containers"]:
             container["image"] = images.OPERATOR
             container["imagePullPolicy"] = "IfNotPresent"
-            container["args"] = [*container.get("args", ()), *extra.arguments]
+            names = f"--hook-server-names={','.join(HOOK_SERVER_NAMES)}"
+            container["args"] = [*container.get("args", ()), names, *extra.arguments]
             container["env"] = [*container.get("env", ()), *_env(extra)]
     return [*changed, health_service()]
 
