@@ -16,6 +16,8 @@ from mothership.errors import SetupError
 from protocol.topics import DEFAULT_NAMESPACE
 
 ENV_PREFIX = "MOTHERSHIP_"
+STOP_SLACK = 5.0
+"""Seconds that a run's end may take beyond its grace: the watcher's second, a busy machine."""
 _MIB = 1024 * 1024
 
 
@@ -102,12 +104,26 @@ def from_arguments(namespace: argparse.Namespace) -> Settings:
     """Return the settings of parsed flags; raise `SetupError` for addresses that are none."""
     values = {item.name: getattr(namespace, item.name) for item in _plain_fields()}
     rules = Rules(**{item.name: values.pop(item.name) for item in fields(Rules)})
+    _check_lease(rules)
     settings = Settings(**values, rules=rules)
     parse_address("--listen", settings.listen)
     parse_address("--broker", settings.broker, "mqtts")
     parse_address("--public-broker", settings.token_broker, "mqtts")
     parse_address("--public-endpoint", settings.public_endpoint, "https")
     return settings
+
+
+def _check_lease(rules: Rules) -> None:
+    """Raise `SetupError` where a run could be called lost while it may still be at work."""
+    # Half of its grace is what the executor leaves a run whose lease is over; renewals are stored every third of it.
+    needed = (rules.stop_grace + 1) // 2 + rules.lease / 3 + STOP_SLACK
+    if rules.lost_grace < needed:
+        raise SetupError(
+            f"--lost-grace must be at least {needed:g} with --stop-grace {rules.stop_grace:g} and --lease {rules.lease:g}: "
+            "a run has to have stopped before it is called lost"
+        )
+    if rules.lost_after < rules.lease:
+        raise SetupError(f"--lost-after must not be below --lease, which is {rules.lease:g}")
 
 
 def _plain_fields() -> list[Field[Any]]:

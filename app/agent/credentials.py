@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from app.agent.pool_state import PoolView, SecretKey
@@ -83,6 +84,12 @@ def read_credentials(
         return _assemble(token, key, now)
     except CredentialsError as error:
         raise CredentialsError(f"{NO_TOKEN}{error}") from None
+    except (UnsupportedAlgorithm, ValueError) as error:
+        kind = type(error).__name__
+        text = (
+            f"privateKey or the token's certificate is of a kind that can't be used ({kind}): use an RSA key"
+        )
+        raise CredentialsError(f"{NO_TOKEN}{text}") from None
 
 
 def _entry(

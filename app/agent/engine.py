@@ -61,9 +61,9 @@ from protocol.runs import Outcome, Phase, Reason, Result
 PAUSE_WITHOUT_SCHEMA = 5.0
 LOOK_AGAIN = 1.0
 MOST_LOOK_PAUSE = 60.0
-ASK_AGAIN = 3.0
-"""How many graces of a Pod that doesn't come pass before it is asked for once more: Metacontroller's own pause after
-calls that failed doubles each time, up to 1,000 seconds, and every change in between doubles it once more."""
+ASK_AGAIN = 15.0
+"""Seconds after which a Pod that doesn't come is asked for once more: Metacontroller's own pause after calls that
+failed doubles each time, up to 1,000 seconds, and every change in between doubles it once more."""
 DELETED_WAIT = 60.0
 """Seconds after which a deleted Worker's run without a Pod is given back: it was never started."""
 
@@ -223,8 +223,8 @@ class Engine:
                 case.memory.next_look = 0.0
             step = progress.decide(run, seen, held, self._graces)
             following, pause = self._take(worker, run, step, case, held)
-            if following is worker:
-                return worker, pause
+            if following.run == run:
+                return following, pause
             worker = following
         return worker, None
 
@@ -277,7 +277,7 @@ class Engine:
         self, worker: WorkerView, run: Attempt, case: Case, held: float
     ) -> tuple[WorkerView, float | None]:
         left = case.memory.next_look - self._clock.monotonic()
-        if left > 0 and held > self._graces.run_pod * 1.5:
+        if left > 0:
             return worker, left
         if self._live.finds(worker, run):
             return worker, 0.0
@@ -290,7 +290,7 @@ class Engine:
             outcome = Outcome(Result.FAILED, Reason.POD_DELETED, text)
         if outcome is not None:
             return self._finish(worker, case, outcome, None), None
-        if held >= self._graces.run_pod * ASK_AGAIN:
+        if held >= ASK_AGAIN:
             worker = self._status.write(worker, patches.awaited(worker, self._clock.timestamp()))
         pause = min(max(held, self._graces.run_pod, LOOK_AGAIN), MOST_LOOK_PAUSE)
         case.memory.next_look = self._clock.monotonic() + pause

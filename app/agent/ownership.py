@@ -270,7 +270,7 @@ class LeaseKeeper:
         try:
             self._own.renew(fit=fit)
         except (ApiError, NameInUseError) as error:
-            self._due = began + max(self._timing.retry, getattr(error, "retry_after", None) or 0.0)
+            self._due = began + self._pause(getattr(error, "retry_after", None) or 0.0, began)
             _log.warning("lease_not_renewed", lease=self._own.name, error=str(error))
             return
         with self._state:
@@ -281,6 +281,15 @@ class LeaseKeeper:
             self._due = began + self._timing.interval
             self._see(self._sightings)
             self._state.notify_all()
+
+    def _pause(self, asked: float, now: float) -> float:
+        """Return when to renew again, where the server asked for so many seconds of peace.
+
+        It gets them, up to a Lease's duration, but not at the price of the Lease: one try is left before its end.
+        """
+        wished = min(asked, self._timing.duration)
+        last_chance = self._renewed + self._timing.deadline - 2 * self._timing.retry - now
+        return max(self._timing.retry, min(wished, last_chance) if last_chance > 0 else wished)
 
     def _look(self) -> None:
         began = self._clock.monotonic()

@@ -392,7 +392,11 @@ class Pools:
         session = state.current
         if session is None or not session.state.ready or pool.deleting:
             return
-        members = self._roster.members(key)
+        # The answer to our own last patch of a Worker may come after the news that it is gone: it holds no place.
+        known_names = (
+            each for each in self._roster.members(key) if self._cluster.workers.get(key[0], each.name)
+        )
+        members = list(known_names)
         entries = registration.of_pool((member.entry for member in members), state.uid)
         waiting = any(each.eligible and each.uid not in state.admitted for each in entries)
         known = {each.uid for each in entries}

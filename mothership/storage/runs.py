@@ -136,7 +136,10 @@ def overdue(conn: sa.Connection, now: float, rules: Rules, limit: int) -> list[C
             _late(AttemptState.GRANTED, attempts.c.renewed_at, now - lost_after),
         )
     )
-    return [_case(row) for row in conn.execute(statement.limit(limit))]
+    # Those that were granted first: the others may have to wait for the mothership's own patience, in any number.
+    granted_first = sa.case((attempts.c.state == AttemptState.GRANTED, 0), else_=1)
+    ordered = statement.order_by(granted_first, attempts.c.assigned_at).limit(limit)
+    return [_case(row) for row in conn.execute(ordered)]
 
 
 def _late(state: AttemptState, since: sa.ColumnElement[Any], before: float) -> sa.ColumnElement[bool]:

@@ -190,21 +190,29 @@ class World:
         """Return the pool's run Pods."""
         return leaks.pods(self.api, self.pool.ulid)
 
-    def delete(self, path: str, name: str, grace: int | None = None) -> None:
-        """Delete an object; one that is gone already is no error."""
+    def delete(self, path: str, name: str, grace: int | None = None) -> bool:
+        """Delete an object; return whether the API did: one that is gone already is no error."""
         query = {} if grace is None else {"gracePeriodSeconds": str(grace)}
-        with contextlib.suppress(CallError):
-            self.api.call("DELETE", f"{path}/{name}", query=query)
+        return self._done("DELETE", f"{path}/{name}", None, query)
 
-    def evict(self, pod: str) -> None:
-        """Evict a Pod through the API, as a drained node does."""
+    def evict(self, pod: str) -> bool:
+        """Evict a Pod through the API, as a drained node does; return whether the API did."""
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod, "namespace": NAMESPACE},
         }
-        with contextlib.suppress(CallError):
-            self.api.call("POST", f"{PODS}/{pod}/eviction", body)
+        return self._done("POST", f"{PODS}/{pod}/eviction", body)
+
+    def strike(self, phase: str, act: Callable[[str], bool], seconds: float = 30.0) -> str:
+        """Do something to a Pod whose run is in a phase, again until the API did it; return the Pod's name."""
+
+        def struck() -> str | None:
+            found = (pod_of(worker) for worker in self.workers() if phase_of(worker) == phase)
+            return next((pod for pod in found if act(pod)), None)
+
+        pod: str = self.until(struck, f"a Pod of a run in {phase} is met", seconds)
+        return pod
 
     def patch(self, path: str, body: object) -> None:
         """Merge a patch into an object."""
@@ -236,6 +244,13 @@ class World:
                 part.start(wait=False)
         for part in self.cluster.components.values():
             part.wait_ready()
+
+    def _done(self, method: str, path: str, body: object, query: dict[str, str] | None = None) -> bool:
+        try:
+            self.api.call(method, path, body, query=query)
+        except CallError:
+            return False
+        return True
 
     def _part(self, name: str) -> Component:
         return self.cluster.component(name)

@@ -2,13 +2,12 @@
 
 from tests.faults.scenario import scenario
 from tests.faults.verdict import Expected
-from tests.faults.world import World, pod_of
+from tests.faults.world import World
 
-PHASES = ("Scheduled", "Starting", "Running")
+PHASES = ("Scheduled", "Starting", "Running", "Finished")
 
 
-@scenario(rounds=3, work="sleep 2", expected=Expected(reasons=frozenset({"PodDeleted", "Evicted"})))
+@scenario(rounds=4, work="sleep 2", expected=Expected(reasons=frozenset({"PodDeleted", "Evicted"})))
 def inject(world: World) -> None:
-    """Take a phase in turn, and the first Pod found in it."""
-    worker = world.await_phase(PHASES[world.round % 3])
-    world.evict(pod_of(worker))
+    """Take a phase in turn, and the first Pod found in it that the API server still has."""
+    world.strike(PHASES[world.round % 4], world.evict)

@@ -4,16 +4,22 @@ import contextlib
 
 from tests.faults.clients import CallError
 from tests.faults.scenario import scenario
+from tests.faults.scenarios.node_partitioned import LEASE
 from tests.faults.verdict import Expected
-from tests.faults.world import PODS, World, pod_of
+from tests.faults.world import PODS, World
 
-PHASES = ("Scheduled", "Starting", "Running")
+PHASES = ("Scheduled", "Starting", "Running", "Finished")
 
 
-@scenario(rounds=3, work="sleep 2", expected=Expected(reasons=frozenset({"PodDeleted", "NodeLost"})))
+@scenario(
+    rounds=4,
+    work="sleep 2",
+    arguments={"mothership": LEASE},
+    expected=Expected(reasons=frozenset({"PodDeleted", "NodeLost", "LeaseLost"})),
+    settle=240,
+)
 def inject(world: World) -> None:
-    """Take a phase in turn, and the first Pod found in it."""
-    pod = pod_of(world.await_phase(PHASES[world.round % 3]))
-    world.delete(PODS, pod, grace=0)
+    """Take a phase in turn, and the first Pod found in it that the API server still has."""
+    pod = world.strike(PHASES[world.round % 4], lambda pod: world.delete(PODS, pod, grace=0))
     with contextlib.suppress(CallError):
         world.patch(f"{PODS}/{pod}", {"metadata": {"finalizers": None}})

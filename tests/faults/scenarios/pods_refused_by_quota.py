@@ -16,7 +16,11 @@ def inject(world: World) -> None:
         "metadata": {"name": NAME},
         "spec": {"hard": {"pods": "0"}},
     }
-    world.undo.append(lambda: world.delete(QUOTAS, NAME))
+
+    def allow() -> None:
+        world.delete(QUOTAS, NAME)
+
+    world.undo.append(allow)
     world.api.call("POST", QUOTAS, quota)
     world.wait(world.random.uniform(5, 9))
     world.undo.pop()()

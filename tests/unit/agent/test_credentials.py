@@ -135,6 +135,18 @@ def test_keys_that_cannot_serve_are_told_apart(material: Material) -> None:
     signed = certificate(curve.public_key(), material.authority, a.POOL_ULID, "ca")
     token = replace(material.token, certificate=signed).encode()
     assert "RSA" in fault(secret_data(token, encoded(pem)))
+    assert "RSA" in fault(secret_data(token, encoded(of_an_unknown_curve(curve))))
+
+
+def of_an_unknown_curve(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a key's PEM with the name of a curve that cryptography doesn't know (SM2) in the place of P-256's."""
+    der = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    known, unknown = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a811ccf5501822d")
+    assert known in der
+    body = base64.encodebytes(der.replace(known, unknown)).decode()
+    return f"-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\n".encode()
 
 
 @pytest.mark.parametrize("endpoint", ["broker.example:8883", "http://x", "mqtts://", "mqtts://h:99999"])

@@ -437,6 +437,23 @@ def test_a_replica_that_cannot_work_hands_its_pools_over(site: Site, pair: tuple
     assert two.owned() == before
 
 
+def test_a_server_that_goes_and_asks_for_peace_does_not_cost_the_lease(site: Site) -> None:
+    """A kube-apiserver that shuts down answers 429 with some seconds, and a Lease has few."""
+    one = site.replica("one")
+    site.turns()
+    assert one.owned() == POOLS
+    answers = iter([True])
+
+    def going() -> None:
+        if next(answers, False):
+            raise TooManyRequests("shutting down", retry_after=6.0)
+
+    one.reach = going
+    for _ in range(30):
+        site.pass_time(0.5)
+        assert one.owned() == POOLS
+
+
 def test_a_refused_or_throttled_renewal_is_tried_again_in_time(site: Site) -> None:
     """429 says when; a role that is missing is asked for each second, and owns nothing."""
     one = site.replica("one")

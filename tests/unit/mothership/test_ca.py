@@ -118,6 +118,9 @@ def test_broker_configuration_has_tls_persistence_and_acl(tmp_path: Path) -> Non
         "require_certificate true",
         "use_identity_as_username true",
         "persistence true",
+        "autosave_interval 5",
+        "max_queued_messages 100000",
+        "max_inflight_messages 1000",
         "allow_anonymous false",
     ):
         assert line in text

@@ -30,10 +30,24 @@ def test_settings_without_options_are_the_defaults() -> None:
 
 def test_flag_wins_over_environment_over_default() -> None:
     """And both are read as the type of the setting."""
-    environment = {"MOTHERSHIP_LISTEN": "0.0.0.0:1", "MOTHERSHIP_LOST_AFTER": "5", "MOTHERSHIP_THREADS": "4"}
-    settings = parse([*NEEDED, "--listen", "0.0.0.0:2", "--lost-grace", "0.5"], environment)
-    assert (settings.listen, settings.rules.lost_after, settings.threads) == ("0.0.0.0:2", 5, 4)
-    assert settings.rules.lost_grace == 0.5
+    environment = {"MOTHERSHIP_LISTEN": "0.0.0.0:1", "MOTHERSHIP_LOST_AFTER": "90", "MOTHERSHIP_THREADS": "4"}
+    settings = parse([*NEEDED, "--listen", "0.0.0.0:2", "--lost-grace", "45.5"], environment)
+    assert (settings.listen, settings.rules.lost_after, settings.threads) == ("0.0.0.0:2", 90, 4)
+    assert settings.rules.lost_grace == 45.5
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--stop-grace", "300"], "--lost-grace must be at least 165"),
+        (["--lost-grace", "29"], "--lost-grace must be at least 30"),
+        (["--lost-after", "29"], "--lost-after must not be below --lease"),
+    ],
+)
+def test_times_that_would_call_a_run_lost_while_it_works_are_refused(given: list[str], named: str) -> None:
+    """Somebody would retry a run that is still applying."""
+    with pytest.raises(SetupError, match=named):
+        parse([*NEEDED, *given])
 
 
 @pytest.mark.parametrize(
