@@ -56,6 +56,7 @@ from app.cluster.errors import (
 )
 from app.cluster.resources import SECRETS
 from app.logs import redact_text
+from protocol.messages import RunScheduled
 from protocol.runs import Outcome, Phase, Reason, Result
 
 PAUSE_WITHOUT_SCHEMA = 5.0
@@ -68,6 +69,10 @@ DELETED_WAIT = 60.0
 """Seconds after which a deleted Worker's run without a Pod is given back: it was never started."""
 
 _log = structlog.get_logger(__name__)
+
+
+class _ClaimWaits(Exception):  # noqa: N818 - a state, not a fault
+    """A scheduled run is not looked at yet, because one before it was refused."""
 
 
 class Pools(Protocol):
@@ -169,25 +174,42 @@ class Engine:
     # --- messages ---
 
     def _read_mail(self, key: Key, worker: WorkerView | None) -> tuple[WorkerView | None, ApiError | None]:
-        """Carry out what has come; return the newest view, and the error that stopped it, if one did."""
-        while (letter := self._inbox.first(key)) is not None:
+        """Carry out what has come; return the newest view, and the error that stopped it, if one did.
+
+        What the API refuses waits, and what came behind it doesn't: a drain is obeyed while a quota keeps a run from
+        being claimed. Another run's claim waits with the first one: it would be refused, too.
+        """
+        passed: list[Letter] = []
+        refusal: ApiError | None = None
+        while (letter := self._inbox.first(key, passed)) is not None:
             try:
-                worker = self._open(key, worker, letter)
+                worker = self._open(key, worker, letter, claims=refusal is None)
             except (Conflict, LostPoolError):
                 raise
-            except (Unavailable, TooManyRequests, Unauthorized, Forbidden, NotFound) as error:
+            except _ClaimWaits:
+                passed.append(letter)
+                continue
+            except (Forbidden, NotFound) as error:
+                passed.append(letter)
+                refusal = refusal or error
+                continue
+            except (Unavailable, TooManyRequests, Unauthorized) as error:
                 return worker, error
             except Exception:
                 # It would fail for ever, and block what comes behind it.
                 self._inbox.done(key, letter)
                 raise
             self._inbox.done(key, letter)
-        return worker, None
+        return worker, refusal
 
-    def _open(self, key: Key, worker: WorkerView | None, letter: Letter) -> WorkerView | None:
+    def _open(
+        self, key: Key, worker: WorkerView | None, letter: Letter, *, claims: bool
+    ) -> WorkerView | None:
         message = self._reader.read(letter, worker.owner_uid if worker else "")
         if message is None:
             return worker
+        if isinstance(message, RunScheduled) and not claims:
+            raise _ClaimWaits
         if worker is None or worker.uid != message.worker_uid:
             worker = self._status.live(key)
         session = self._pools.session((key[0], letter.pool_name))

@@ -6,7 +6,7 @@ its effect is stored, also when the broker was told in between: the broker's pat
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from app.agent.runtime import Key
@@ -43,11 +43,10 @@ class Inbox:
         if dropped is not None:
             dropped.acknowledge()
 
-    def first(self, key: Key) -> Letter | None:
-        """Return the oldest letter without taking it."""
+    def first(self, key: Key, passed: Collection[Letter] = ()) -> Letter | None:
+        """Return the oldest letter, of those that are not `passed` over, without taking it."""
         with self._lock:
-            letters = self._letters.get(key)
-            return letters[0] if letters else None
+            return next((each for each in self._letters.get(key, ()) if each not in passed), None)
 
     def done(self, key: Key, letter: Letter) -> None:
         """Take a letter out and acknowledge it: its effect is stored, or it has none."""

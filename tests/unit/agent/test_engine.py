@@ -258,6 +258,32 @@ def test_a_secret_that_a_quota_refuses_makes_the_run_wait_and_says_so(
     assert world.status()["run"]["phase"] == "Scheduled"
 
 
+def test_what_comes_behind_a_refused_claim_does_not_wait_for_it(world: World, material: Material) -> None:
+    """A drain is obeyed under a quota, and then the run is given back: that takes no Secret."""
+    world.up(a.worker_object())
+
+    def refuse(verb: str, plural: str, _name: str) -> None:
+        if (verb, plural) == ("create", "secrets"):
+            raise Forbidden("exceeded quota: secrets", status=403)
+
+    world.api.fail = refuse
+    with pytest.raises(Forbidden):
+        claim(world, material)
+    world.api.calls.clear()
+    world.link.deliver(a.scheduled(6, payload=material.seal()))
+    drain = world.link.deliver(Drain(worker_uid=a.WORKER_UID, pool_uid=a.POOL_UID, drained=True))
+    with pytest.raises(Forbidden):
+        world.settle()
+    assert world.status()["drained"] is True
+    assert drain in world.link.acked
+    assert world.api.count("create", "secrets") == 1
+    world.link.take()
+    world._wake((a.NAMESPACE, a.WORKER_NAME))
+    world.settle()
+    answers = [each.reason for each in world.link.take() if isinstance(each, RunRejected)]
+    assert set(answers) == {Rejection.DRAINING}
+
+
 def test_a_claim_whose_answer_was_lost_keeps_its_secret(world: World, material: Material) -> None:
     """The patch was applied, its answer and the watch were lost: the retry must not replace the recorded Secret."""
     world.up(a.worker_object())
