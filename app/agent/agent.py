@@ -5,6 +5,7 @@ Start and stop are called by the composition root. It decides nothing: `engine` 
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import structlog
@@ -168,9 +169,10 @@ class Agent:
         # First the goodbyes, then the Lease: who takes over must not meet our sessions.
         farewells: list[Callable[[float], bool]] = [each.stop for each in self._pools.trials()]
         farewells += [each.stop for each in self._pools.sessions()]
-        ended.extend(
-            stop(max(end - deadline * LEASE_SHARE - self._clock.monotonic(), 0.1)) for stop in farewells
-        )
+        left = max(end - deadline * LEASE_SHARE - self._clock.monotonic(), 0.1)
+        # All at once: behind a broker that has stopped answering each of them takes all the time there is.
+        with ThreadPoolExecutor(max_workers=max(len(farewells), 1), thread_name_prefix="goodbye") as together:
+            ended.extend(together.map(lambda stop: stop(left), farewells))
         stops: list[Callable[[float], bool]] = [
             self._ownership.stop,
             *(each.stop for each in self._informers),
@@ -189,7 +191,7 @@ class Agent:
         vital = {
             "informers": all(informer.alive for informer in self._informers),
             "queues": not synced or (self._queue.alive and self._pool_queue.alive),
-            "connections": all(session.alive for session in sessions),
+            "connections": all(each.alive for each in (*sessions, *self._pools.trials())),
             "keeper": self._keeper.is_alive() and kept < settings.lag_limit,
             "lease": self._ownership.alive,
             "progress": lag < settings.lag_limit,
