@@ -191,7 +191,8 @@ class Agent:
         vital = {
             "informers": all(informer.alive for informer in self._informers),
             "queues": not synced or (self._queue.alive and self._pool_queue.alive),
-            "connections": all(each.alive for each in (*sessions, *self._pools.trials())),
+            "connections": all(session.alive for session in sessions)
+            and all(trial.alive for trial in self._pools.trials()),
             "keeper": self._keeper.is_alive() and kept < settings.lag_limit,
             "lease": self._ownership.alive,
             "progress": lag < settings.lag_limit,
