@@ -4,7 +4,7 @@ from tests.faults.scenario import scenario
 from tests.faults.world import World
 
 
-@scenario(short=True, rounds=1)
+@scenario(rounds=1)
 def inject(world: World) -> None:
     """Swallow everything for some seconds."""
     with world.silenced("hookdriver-operator"):

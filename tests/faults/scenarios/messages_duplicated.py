@@ -7,7 +7,7 @@ from tests.faults.wire import Overheard
 from tests.faults.world import World
 
 
-@scenario(short=True, rounds=1)
+@scenario(rounds=1)
 def inject(world: World) -> None:
     """Publish each once more."""
 

@@ -6,7 +6,7 @@ from tests.faults.scenario import scenario
 from tests.faults.world import World
 
 
-@scenario(short=True, rounds=1)
+@scenario(rounds=1)
 def inject(world: World) -> None:
     """Answer in its place for a while."""
     rule = sometimes(world.random, 0.3, Refusal(429, retry_after=1), anything)

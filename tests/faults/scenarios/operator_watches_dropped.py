@@ -4,7 +4,7 @@ from tests.faults.scenario import scenario
 from tests.faults.world import World
 
 
-@scenario(short=True, rounds=1)
+@scenario(rounds=1)
 def inject(world: World) -> None:
     """Drop the watches twice a second."""
     with world.api_answers("operator-api", lambda _: None) as proxy:
