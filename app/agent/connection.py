@@ -33,9 +33,9 @@ from app.agent.paho_client import (
     PahoClient,
     Received,
     Subscribed,
-    Version,
 )
 from app.agent.tls_faults import explained
+from protocol.mqtt import Version
 
 _TICK = 0.5
 _GOODBYE = 0.5
