@@ -116,6 +116,8 @@ class BrokerClient:
         self._ended = self._accepted = False
         self._outbox: deque[tuple[str, bytes]] = deque()
         self._sent: dict[int, tuple[str, float]] = {}
+        # Held from a publish until it is noted: the broker's answer, or its end, may come in between.
+        self._noting = threading.Lock()
         self._confirmed: deque[tuple[int, str]] = deque()
         self._pace = Pace(settings.publish_rate, 1.0, time.monotonic())
         self._client = self._make_client()
@@ -193,20 +195,20 @@ class BrokerClient:
         return _TICK
 
     def _hand_over(self, topic: str, payload: bytes) -> None:
-        self._sent[self._client.publish(topic, payload, qos=1).mid] = (topic, time.monotonic())
+        with self._noting:
+            self._sent[self._client.publish(topic, payload, qos=1).mid] = (topic, time.monotonic())
 
     def _take_confirmations(self) -> None:
         for _ in range(len(self._confirmed)):
             mid, refusal = self._confirmed.popleft()
-            sent = self._sent.pop(mid, None)
-            if sent is None:
-                # The broker was quicker than the thread that is about to note the publish.
-                self._confirmed.append((mid, refusal))
-            elif refusal:
-                _log.error("broker refused a publish", topic=sent[0], reason=refusal)
+            with self._noting:
+                topic, _ = self._sent.pop(mid)
+            if refusal:
+                _log.error("broker refused a publish", topic=topic, reason=refusal)
 
     def _look_for_silence(self) -> None:
-        oldest = min((at for _, at in list(self._sent.values())), default=None)
+        with self._noting:
+            oldest = min((at for _, at in self._sent.values()), default=None)
         if oldest is not None and time.monotonic() - oldest > CONFIRM_TIMEOUT_SECONDS:
             self._refusal = f"a publish was not confirmed for {CONFIRM_TIMEOUT_SECONDS:.0f} s"
 
@@ -227,7 +229,8 @@ class BrokerClient:
     def _tell_of_instant_end(self) -> None:
         """Say what an end right after a publish may mean; the pause before the next try grows with each."""
         now = time.monotonic()
-        fresh = {topic for topic, at in list(self._sent.values()) if now - at < INSTANT_SECONDS}
+        with self._noting:
+            fresh = {topic for topic, at in self._sent.values() if now - at < INSTANT_SECONDS}
         if self._ended and fresh and not self.taken_over:
             _log.warning(
                 "broker closed right after a publish",

@@ -72,7 +72,9 @@ def test_the_operator_comes_from_the_manifests_with_another_image() -> None:
     extra = Extra(("--more",), {"NAME": "value"}, replicas=1)
     changed, *added = workloads.operator([given], extra)
     container = changed["spec"]["template"]["spec"]["containers"][0]
-    assert (container["image"], container["args"]) == (images.OPERATOR, ["--leader-elect", "--more"])
+    assert container["image"] == images.OPERATOR
+    names = f"--hook-server-names={','.join(workloads.HOOK_SERVER_NAMES)}"
+    assert container["args"] == ["--leader-elect", names, "--more"]
     assert container["env"] == [{"name": "NAME", "value": "value"}]
     assert changed["spec"]["replicas"] == 1
     assert given == _deployment()
