@@ -18,6 +18,7 @@ from devcluster import charts, helm
 from devcluster.kubectl import parse
 from devcluster.paths import REPOSITORY
 from devcluster.progress import ClusterError
+from images import catalogue
 from tests.integration.chart import (
     FULL,
     KUBERNETES,
@@ -77,7 +78,7 @@ def test_packing_twice_gives_the_same_bytes(repository: Path, tmp_path: Path) ->
     assert [each.name for each in again] == sorted(each.name for each in repository.iterdir())
     for each in again:
         assert each.read_bytes() == (repository / each.name).read_bytes(), each.name
-    later = charts.repository(command(), tmp_path / "later", epoch=charts.EARLIEST + 60)
+    later = charts.repository(command(), tmp_path / "later", epoch=catalogue.EPOCH + 60)
     assert later[0].read_bytes() != again[0].read_bytes()
 
 
