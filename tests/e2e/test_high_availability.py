@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from devcluster.cluster import Cluster, Options
+from devcluster.operator import NAMESPACE
 from tests.e2e.harness import Journal, Pool, Shell, make_pool, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,7 +27,6 @@ POOLS = ("alpha", "bravo", "delta")
 DURATION = 15.0
 GAP = 20.0
 """Seconds within which the last run of a rolling replacement has to be done; a lease that had to end takes longer."""
-NAMESPACE = "spacelift-worker-controller-system"
 
 
 @dataclass(frozen=True)

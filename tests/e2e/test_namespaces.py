@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from devcluster.cluster import Cluster, Options
+from devcluster.operator import NAMESPACE, SERVICE_ACCOUNT
 from tests.e2e.harness import (
     Journal,
     Shell,
@@ -23,7 +24,7 @@ from tests.e2e.harness import (
 )
 
 pytestmark = pytest.mark.timeout(600)
-OPERATOR = "system:serviceaccount:spacelift-worker-controller-system:spacelift-workerpool-controller-controller-manager"
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 ARGUMENTS = ("--namespaces=team-a,team-b", "--hook-require-token=false")
 
 
