@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import structlog
 from paho.mqtt import client as mqtt
@@ -24,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from mothership.decisions.reconnecting import Pace
 from mothership.settings import Address
 from protocol import MAX_PAYLOAD_BYTES
+from protocol.mqtt import MAX_PACKET_BYTES, Reason, Version
 
 KEEPALIVE_SECONDS = 30
 CONNECT_TIMEOUT_SECONDS = 10
@@ -37,18 +37,8 @@ PUBLISH_WINDOW = 100
 INSTANT_SECONDS = 2.0
 """An end this soon after a publish is what a broker does that doesn't allow it (facts/mqtt.md, row 17)."""
 
-PACKET_OVERHEAD = 4096
 _TICK = 1.0
-_UNSUPPORTED_VERSION = 0x84
-_SESSION_TAKEN_OVER = 0x8E
 _log = structlog.get_logger(component="broker-link")
-
-
-class Version(IntEnum):
-    """The versions of MQTT that are spoken, by their number on the wire."""
-
-    MQTT_3_1_1 = 4
-    MQTT_5 = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +275,7 @@ class BrokerClient:
     ) -> None:
         self._network_thread = threading.current_thread()
         if reason.is_failure:
-            self.version_refused = reason.value == _UNSUPPORTED_VERSION
+            self.version_refused = reason.value == Reason.UNSUPPORTED_VERSION
             self._refusal = f"connect: {reason}"
         else:
             allowed = getattr(properties, "ReceiveMaximum", PUBLISH_WINDOW)
@@ -297,7 +287,7 @@ class BrokerClient:
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
-        self.taken_over = reason.value == _SESSION_TAKEN_OVER
+        self.taken_over = reason.value == Reason.SESSION_TAKEN_OVER
         self._ended = True
         self._changed.set()
 
@@ -359,5 +349,5 @@ def _connect_properties() -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = SESSION_EXPIRY_SECONDS
     # A message that parsing would drop needn't come at all, and never fills the memory.
-    properties.MaximumPacketSize = MAX_PAYLOAD_BYTES + PACKET_OVERHEAD
+    properties.MaximumPacketSize = MAX_PACKET_BYTES
     return properties

@@ -37,14 +37,10 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
     """Start the whole local cluster, with Metacontroller when METACONTROLLER_BIN names one."""
     options = Options(allow_paths=(outside,), arguments={"operator": GRACES}, audit=True)
-    running = clusters.make(tmp_path_factory.mktemp("cluster") / "c", options)
-    try:
-        running.up()
+    with clusters.make(tmp_path_factory.mktemp("cluster") / "c", options) as running:
         yield running
         refused = {each for each in audit.requests(running.site.audit_log) if not each.allowed}
         assert not refused, f"the manifests don't grant what was asked: {sorted(refused)}"
-    finally:
-        running.down()
 
 
 @pytest.fixture(scope="session")

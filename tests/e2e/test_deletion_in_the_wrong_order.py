@@ -17,12 +17,8 @@ GRACES = ("--deregistration-grace=2s", "--verdict-report-grace=2s")
 def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
     """Start a cluster of this module's own: the others need theirs whole."""
     options = Options(allow_paths=(outside,), arguments={"operator": GRACES})
-    running = Cluster(tmp_path_factory.mktemp("wrong-order") / "c", options)
-    try:
-        running.up()
+    with Cluster(tmp_path_factory.mktemp("wrong-order") / "c", options) as running:
         yield running
-    finally:
-        running.down()
 
 
 @pytest.fixture(scope="module")

@@ -105,14 +105,10 @@ def settle(runs: dict[str, tuple[Pool, str]], seconds: float = 120) -> None:
 def pair(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Pair]:
     """Start a cluster with two replicas and three pools of two workers."""
     folder = tmp_path_factory.mktemp("pair")
-    running = Cluster(folder / "c", Options(allow_paths=(outside,), replicas=2))
-    try:
-        running.up()
+    with Cluster(folder / "c", Options(allow_paths=(outside,), replicas=2)) as running:
         shell = Shell({**os.environ, **running.env()})
         pools = [make_pool(shell, name, folder, size=2) for name in POOLS]
         yield Pair(running, shell, pools)
-    finally:
-        running.down()
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from urllib3.exceptions import HTTPError
 
 from devcluster.ports import LOOPBACK
 from devcluster.site import Site
+from tests.http_parts import body_of, end_to_end, handled_by, send, stream
 
-HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 REASONS = {
     409: "Conflict",
     410: "Expired",
@@ -85,7 +85,7 @@ class ApiFaults:
             key_file=str(site.certs / f"{client}.key") if client else None,
         )
         self._target = site.url("kube-apiserver")
-        self._server = _Server((LOOPBACK, 0), self._handler())
+        self._server = _Server((LOOPBACK, 0), handled_by(self.relay))
         self._server.tls = _own_tls(site)
         self._streams: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -119,7 +119,7 @@ class ApiFaults:
         """Answer one request, as the rule has it."""
         path, _, query = handler.path.partition("?")
         call = Call(handler.command, path, query)
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        body = body_of(handler)
         fault = self.rule(call)
         if isinstance(fault, Refusal):
             self.refused += 1
@@ -138,12 +138,11 @@ class ApiFaults:
             handler.close_connection = True
 
     def _forward(self, handler: BaseHTTPRequestHandler, body: bytes, call: Call) -> urllib3.BaseHTTPResponse:
-        headers = {name: value for name, value in handler.headers.items() if name.lower() not in HOP_BY_HOP}
         return self._pool.request(
             call.method,
             self._target + handler.path,
             body=body or None,
-            headers=headers,
+            headers=dict(end_to_end(handler.headers.items())),
             preload_content=False,
             decode_content=False,
             retries=False,
@@ -153,52 +152,19 @@ class ApiFaults:
     def _pass_on(
         self, handler: BaseHTTPRequestHandler, response: urllib3.BaseHTTPResponse, call: Call
     ) -> None:
-        handler.send_response(response.status)
-        for name, value in response.headers.items():
-            if name.lower() not in HOP_BY_HOP:
-                handler.send_header(name, value)
         if not call.watches:
             data = response.read(decode_content=False)
             response.release_conn()
-            handler.send_header("Content-Length", str(len(data)))
-            handler.end_headers()
-            handler.wfile.write(data)
+            send(handler, response.status, end_to_end(response.headers.items()), data)
             return
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
         with self._lock:
             self._streams.add(handler.connection)
         try:
-            for chunk in response.stream(1 << 16, decode_content=False):
-                handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-                handler.wfile.flush()
-            handler.wfile.write(b"0\r\n\r\n")
+            stream(handler, response)
         finally:
             with self._lock:
                 self._streams.discard(handler.connection)
             response.close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Else each answer waits 40 ms for a delayed acknowledgement.
-            disable_nagle_algorithm = True
-
-            def _relay(self) -> None:
-                outer.relay(self)
-
-            def __getattr__(self, name: str) -> Callable[[], None]:
-                # One handler for every method that http.server asks for.
-                if name.startswith("do_"):
-                    return self._relay
-                raise AttributeError(name)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
-                pass
-
-        return Handler
 
 
 class _Server(ThreadingHTTPServer):
@@ -232,10 +198,7 @@ def _refuse(handler: BaseHTTPRequestHandler, refusal: Refusal) -> None:
             "code": refusal.status,
         }
     ).encode()
-    handler.send_response(refusal.status)
+    headers = [("Content-Type", "application/json")]
     if refusal.retry_after is not None:
-        handler.send_header("Retry-After", str(refusal.retry_after))
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
+        headers.append(("Retry-After", str(refusal.retry_after)))
+    send(handler, refusal.status, headers, body)

@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 from devcluster import charts, helm
+from devcluster.kubectl import parse
 from devcluster.paths import REPOSITORY
 from devcluster.progress import ClusterError
+from images import catalogue
 from tests.integration.chart import (
     FULL,
     KUBERNETES,
-    LOADER,
     NAMESPACE,
     RELEASE,
     at,
@@ -77,7 +78,7 @@ def test_packing_twice_gives_the_same_bytes(repository: Path, tmp_path: Path) ->
     assert [each.name for each in again] == sorted(each.name for each in repository.iterdir())
     for each in again:
         assert each.read_bytes() == (repository / each.name).read_bytes(), each.name
-    later = charts.repository(command(), tmp_path / "later", epoch=charts.EARLIEST + 60)
+    later = charts.repository(command(), tmp_path / "later", epoch=catalogue.EPOCH + 60)
     assert later[0].read_bytes() != again[0].read_bytes()
 
 
@@ -111,8 +112,8 @@ def test_a_release_fits_into_a_secret() -> None:
 def test_the_documents_flags_work(flags: tuple[str, ...]) -> None:
     """As they are written there; an annotation has its whole name."""
     text = template("--create-namespace", "--set", "crds.install=false", *flags)
-    found = [each for each in yaml.load_all(text, LOADER) if each]
-    annotations = at(named(found, "Deployment", "-controller-manager"), "spec/template/metadata/annotations")
+    deployment = named(parse(text), "Deployment", "-controller-manager")
+    annotations = at(deployment, "spec/template/metadata/annotations")
     if flags and "podAnnotations" in flags[1]:
         name, value = flags[1].removeprefix("controllerManager.podAnnotations.").replace("\\", "").split("=")
         assert annotations[name] == value
@@ -176,8 +177,7 @@ def test_the_notes_say_what_is_next(flags: tuple[str, ...], said: str, unsaid: s
     notes.unlink()
     shown = 'kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: notes\ndata:\n  notes: {{ include "notes" . | toJson }}\n'
     (copy / "templates" / "notes.yaml").write_text(f"{text}\n{shown}", encoding="utf-8")
-    found = [each for each in yaml.load_all(template(*flags, chart=copy), LOADER) if each]
-    words = at(named(found, "ConfigMap", "notes"), "data/notes")
+    words = at(named(parse(template(*flags, chart=copy)), "ConfigMap", "notes"), "data/notes")
     assert NAMESPACE in words
     assert said in words
     assert unsaid not in words

@@ -142,6 +142,16 @@ def test_a_build_is_told_what_it_is_made_of(name: str) -> None:
         assert "--build-arg=SOURCE_DATE_EPOCH=7" in command
 
 
+def test_the_time_of_files_can_be_given() -> None:
+    """By what reproducible builds call it; what is no number is named."""
+    assert catalogue.epoch({}) == catalogue.epoch({"SOURCE_DATE_EPOCH": ""}) == catalogue.EPOCH
+    assert catalogue.epoch({"SOURCE_DATE_EPOCH": "7"}) == 7
+    with pytest.raises(
+        ValueError, match="SOURCE_DATE_EPOCH must be a number of seconds since 1970, not 'now'"
+    ):
+        catalogue.epoch({"SOURCE_DATE_EPOCH": "now"})
+
+
 def _pins(text: str) -> dict[str, str]:
     return {
         _normal(name): version
