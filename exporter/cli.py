@@ -84,6 +84,9 @@ def _serve(settings: Settings, build: Build) -> int:
         _log.warning("stopped_with_requests_unanswered")
     thread.join()
     transport.close()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # A second one, while Python cleans up, would make the status another one.
+        signal.signal(number, signal.SIG_IGN)
     _log.info("stopped")
     return 0
 

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 from urllib3.exceptions import TimeoutError as LateError
 
 from exporter import __version__
@@ -64,9 +64,10 @@ class Transport:
             headers["Authorization"] = f"Bearer {token}"
         try:
             status, body = self._post(operation.body(variables), headers, deadline)
-        except LateError:
-            raise DeadlineError(_LATE) from None
         except HTTPError as error:
+            # What can't connect is a timeout to urllib3, too.
+            if isinstance(error, LateError) and not isinstance(error, NewConnectionError):
+                raise DeadlineError(_LATE) from None
             raise ApiError(_cause(error)) from None
         return data_of(status, body)
 
@@ -105,14 +106,18 @@ class Transport:
 
 
 def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """Return the body, in pieces: the timeout of a socket begins anew with each."""
+    """Return the body, in pieces: the timeout of a socket begins anew with each, so it is set to what is left."""
     received = bytearray()
-    while piece := answer.read1(_PIECE, decode_content=True):
+    while True:
+        left = _left(deadline)
+        if (sock := getattr(answer.connection, "sock", None)) is not None:
+            sock.settimeout(left)
+        piece = answer.read1(_PIECE, decode_content=True)
         received += piece
+        if not piece:
+            return bytes(received)
         if len(received) > LARGEST_ANSWER:
             raise AnswerError(f"the answer is larger than {LARGEST_ANSWER} bytes")
-        _left(deadline)
-    return bytes(received)
 
 
 def tls_settings(ca_cert_path: Path | None) -> ssl.SSLContext:
