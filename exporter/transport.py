@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
@@ -38,12 +38,21 @@ class Transport:
     def __init__(self, endpoint: str, ca_cert_path: Path | None = None) -> None:
         self._url = f"{endpoint}/graphql"
         context = tls_settings(ca_cert_path)
-        proxy = _proxy(endpoint)
-        self._pool: urllib3.PoolManager = (
-            urllib3.ProxyManager(proxy, ssl_context=context, proxy_ssl_context=context, maxsize=8)
-            if proxy
-            else urllib3.PoolManager(ssl_context=context, maxsize=8)
-        )
+        try:
+            proxy, headers = _proxy(endpoint)
+            self._pool: urllib3.PoolManager = (
+                urllib3.ProxyManager(
+                    proxy, proxy_headers=headers, ssl_context=context, proxy_ssl_context=context, maxsize=8
+                )
+                if proxy
+                else urllib3.PoolManager(ssl_context=context, maxsize=8)
+            )
+        except (HTTPError, ValueError):
+            # Its text may hold the proxy's password.
+            scheme = urlsplit(endpoint).scheme.upper()
+            raise StartupError(
+                f"{scheme}_PROXY: expected a URL such as http://proxy.example.com:3128"
+            ) from None
 
     def send(
         self,
@@ -142,11 +151,18 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _proxy(endpoint: str) -> str:
+def _proxy(endpoint: str) -> tuple[str, dict[str, str]]:
+    """Return the proxy's URL, empty for none, and what it wants to know of us."""
     url = urlsplit(endpoint)
-    if urllib.request.proxy_bypass(url.hostname or ""):
-        return ""
-    return urllib.request.getproxies().get(url.scheme, "")
+    found = urllib.request.getproxies().get(url.scheme, "")
+    if not found or urllib.request.proxy_bypass(url.hostname or ""):
+        return "", {}
+    proxy = urlsplit(found if "://" in found else f"http://{found}")
+    if proxy.username is None:
+        return proxy.geturl(), {}
+    login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    bare = proxy._replace(netloc=proxy.netloc.rpartition("@")[2])
+    return bare.geturl(), dict(urllib3.make_headers(proxy_basic_auth=login))
 
 
 def _cause(error: BaseException) -> str:

@@ -132,6 +132,9 @@ class Script:
     """Seconds between the bytes of an answer."""
 
     redirect: str = ""
+    base: str = ""
+    """What comes before the path: a proxy is asked for whole addresses."""
+
     hang_up: int = 0
     """How many of the next requests are answered by closing the connection."""
 
@@ -237,7 +240,9 @@ def _answer(path: str, request: Request, script: Script) -> tuple[int, bytes]:
     exchange = "apiKeyUser" in request.body["query"]
     if script.raw is not None and not exchange:
         return script.status, script.raw
-    problem = _problem(path, request, exchange=exchange) or _refusal(request, script, exchange=exchange)
+    problem = _problem(path.removeprefix(script.base), request, exchange=exchange) or _refusal(
+        request, script, exchange=exchange
+    )
     if problem:
         return 200, json.dumps({"errors": [{"message": problem}], "data": None}).encode()
     result = graphql_sync(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Iterator
@@ -308,6 +309,26 @@ def test_the_secrets_file_is_read_again_at_each_exchange(tmp_path: Path) -> None
         api.script.revoke()
         file.unlink()
         assert "--api-key-secret-file" in exporter.get().text
+
+
+def test_a_proxy_is_used_as_the_variables_say() -> None:
+    """With its login, which is told to nobody else; the fixture's variable leaves loopback out."""
+    with serving() as proxy:
+        proxy.script.base = "http://api.invalid"
+        environment = {"http_proxy": proxy.endpoint.replace("//", "//user:pass%20word@")}
+        with exporting("http://api.invalid", environment=environment) as exporter:
+            assert exporter.get().status == 200
+        logins = {request.headers.get("Proxy-Authorization") for request in proxy.script.requests}
+        assert logins == {f"Basic {base64.b64encode(b'user:pass word').decode()}"}
+
+
+@pytest.mark.parametrize("proxy", ["socks://a:b-secret@c", "http://a:b-secret@[c"])
+def test_a_proxy_that_cant_be_meant_is_refused_without_its_login(proxy: str) -> None:
+    """By its variable's name."""
+    status, _, logged = ran(serve_arguments("https://api.invalid"), {"https_proxy": proxy})
+    assert status == 1
+    assert "HTTPS_PROXY: expected a URL" in logged
+    assert "b-secret" not in logged
 
 
 def test_everything_can_be_set_by_variables() -> None:
