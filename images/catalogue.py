@@ -43,6 +43,7 @@ IMAGES: Final = (
     Image("operator", "Dockerfile", "workerpool-operator", "operator"),
     Image("launcher", "launcher/Dockerfile", "workerpool-launcher", "launcher"),
     Image("mothership", "mothership/Dockerfile", "workerpool-mothership", "mothership"),
+    Image("exporter", "exporter/Dockerfile", "workerpool-exporter", "exporter"),
 )
 """What `make images` builds."""
 

@@ -85,19 +85,22 @@ def test_packing_twice_gives_the_same_bytes(repository: Path, tmp_path: Path) ->
 def test_the_index_names_the_archive_and_what_it_hashes_to(repository: Path, tmp_path: Path) -> None:
     """Beside it, or at an address."""
     index = yaml.safe_load((repository / "index.yaml").read_text(encoding="utf-8"))
-    ((version,),) = index["entries"].values()
-    assert version["name"] == charts.CHART.name
-    archive = repository / version["urls"][0]
-    assert version["digest"] == hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert version["created"] == index["generated"]
+    assert {*index["entries"]} == {charts.CHART.name, "spacelift-promex"}
+    for (version,) in index["entries"].values():
+        archive = repository / version["urls"][0]
+        assert version["digest"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+        assert version["created"] == index["generated"]
     charts.repository(command(), tmp_path, url="https://charts.example.com")
     assert "https://charts.example.com/" in (tmp_path / "index.yaml").read_text(encoding="utf-8")
 
 
 def test_the_archive_installs_what_the_folder_does(repository: Path) -> None:
-    """With the definitions, which are links in the folder."""
-    (archive,) = repository.glob("*.tgz")
+    """With the definitions and the exporter's chart, which are links in the folder."""
+    (archive,) = repository.glob(f"{charts.CHART.name}-*.tgz")
+    values = ("enabled=true", "apiEndpoint=https://a", "apiKeyId=a", "apiKeySecretName=a")
+    exporter = [word for value in values for word in ("--set", f"spacelift-promex.{value}")]
     assert template(chart=archive) == template()
+    assert template(*exporter, chart=archive) == template(*exporter)
 
 
 def test_a_release_fits_into_a_secret() -> None:

@@ -17,7 +17,12 @@ ROOT = catalogue.ROOT
 LOCKS = ROOT / "images/locks"
 DOCKERFILES = sorted({image.dockerfile for image in (*catalogue.IMAGES, catalogue.FIPS)})
 ORIGIN = catalogue.Origin(version="1.2.3", revision="abc", source="unknown", epoch=7)
-CODE = {"operator": ("app", "protocol"), "mothership": ("mothership", "protocol"), "launcher": ("launcher",)}
+CODE = {
+    "operator": ("app", "protocol"),
+    "mothership": ("mothership", "protocol"),
+    "launcher": ("launcher",),
+    "exporter": ("exporter",),
+}
 # protocol/ reads schemas with jsonschema, which brings this one; kubernetes brings the others, and pins them.
 BROUGHT_ALONG = {"referencing", "urllib3", "pyyaml", "werkzeug"}
 
@@ -84,7 +89,7 @@ def test_an_image_has_what_its_code_imports(image: str) -> None:
         for module in _imports(path)
         if module in distributions and not (ROOT / module).is_dir()
     }
-    assert used - BROUGHT_ALONG == asked
+    assert used - (BROUGHT_ALONG - asked) == asked
     assert used & BROUGHT_ALONG <= set(_pins((LOCKS / f"{image}.txt").read_text()))
 
 
@@ -111,8 +116,8 @@ def test_tags_name_the_version() -> None:
         catalogue.reference(catalogue.FIPS, ORIGIN, "r.example.com/t/")
         == "r.example.com/t/workerpool-operator:1.2.3-fips"
     )
-    with pytest.raises(ValueError, match="no image is called exporter; there are operator"):
-        catalogue.chosen(["exporter"])
+    with pytest.raises(ValueError, match="no image is called runner; there are operator"):
+        catalogue.chosen(["runner"])
 
 
 @pytest.mark.parametrize("name", ["buildah", "docker"])
