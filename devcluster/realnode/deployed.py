@@ -12,12 +12,13 @@ from pathlib import Path
 
 from devcluster.kubectl import Document, Kubectl
 from devcluster.processes import Component, Program
-from devcluster.progress import ClusterError, Say, wait_until
+from devcluster.progress import ClusterError, NotReadyError, Say, wait_until
 from devcluster.realnode import cgroups
 from devcluster.realnode.programs import Node
 
 READY_WITHIN = 90.0
 GONE_WITHIN = 60.0
+SCALED_WITHIN = 60.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Deployed(Component):
         """Whether a process of it lives."""
         return bool(self._pids())
 
+    def processes(self) -> list[int]:
+        """Return its processes, as this machine counts."""
+        return self._pids()
+
     @property
     def pid(self) -> int:
         """The first process's id, as this machine counts; raises when none runs."""
@@ -70,8 +75,10 @@ class Deployed(Component):
     @property
     def log_path(self) -> Path:
         """The log of its newest container."""
-        pattern = f"{self._deployment.namespace}_{self._deployment.name}-*/*/*.log"
-        found = sorted(super().log_path.glob(pattern), key=lambda path: path.stat().st_mtime)
+        found = sorted(
+            (log for folder in self._folders() for log in folder.glob("*/*.log")),
+            key=lambda path: path.stat().st_mtime,
+        )
         if not found:
             msg = f"{self.name} has logged nothing yet"
             raise ClusterError(msg)
@@ -122,6 +129,14 @@ class Deployed(Component):
                 self._delete_pods()
                 wait_until(lambda: not self._pids(), f"{self.name}: its end", within=GONE_WITHIN)
 
+    def freeze(self) -> None:
+        """Stop its processes where they are; the kubelet's probes of them go on."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
     def last_lines(self) -> str:
         """Return the end of what it logged, and how its Pods are."""
         where = ("-n", self._deployment.namespace, "-l", self._deployment.selector)
@@ -141,12 +156,25 @@ class Deployed(Component):
         return bool(seen and status.get("availableReplicas", 0) == wanted == status.get("replicas", 0))
 
     def _scale(self, replicas: int) -> None:
-        self._kubectl(
-            "scale",
-            f"deployment/{self._deployment.name}",
-            f"--replicas={replicas}",
-            f"--namespace={self._deployment.namespace}",
-        )
+        def scaled() -> bool:
+            try:
+                self._kubectl(
+                    "scale",
+                    f"deployment/{self._deployment.name}",
+                    f"--replicas={replicas}",
+                    f"--namespace={self._deployment.namespace}",
+                )
+            except ClusterError as error:
+                refused[:] = [error]
+                return False
+            return True
+
+        # The API server may itself be about to start.
+        refused: list[ClusterError] = []
+        try:
+            wait_until(scaled, f"{self.name}: {replicas} replicas", within=SCALED_WITHIN, pause=0.5)
+        except NotReadyError:
+            raise refused[-1] from None
 
     def _delete_pods(self) -> None:
         self._kubectl(
@@ -167,11 +195,12 @@ class Deployed(Component):
         return self._kubectl("get", *what, f"--namespace={self._deployment.namespace}", "-o", "json")
 
     def _pids(self) -> list[int]:
-        return [
-            pid
-            for pod in self._pods()
-            for pid in cgroups.processes_of_pod(self._cgroup, pod["metadata"]["uid"])
-        ]
+        # By the folders of the kubelet's logs: they are told apart by the Pods' UIDs, and need no API server.
+        uids = {folder.name.rpartition("_")[2] for folder in self._folders()}
+        return [pid for uid in sorted(uids) for pid in cgroups.processes_of_pod(self._cgroup, uid)]
+
+    def _folders(self) -> list[Path]:
+        return list(super().log_path.glob(f"{self._deployment.namespace}_{self._deployment.name}-*"))
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in self._pids():

@@ -30,8 +30,11 @@ UID = 1983
 MOTHERSHIP_PORT, BROKER_PORT, HOOKS_PORT, HEALTH_PORT = 8443, 8883, 9443, 8081
 # Of the part of the range that the API server hands out last.
 ADDRESSES = {"mothership": "10.96.0.20", "mosquitto": "10.96.0.21", HEALTH_SERVICE: "10.96.0.22"}
+HOOKS_ADDRESS, SERVICE_PORT = "10.96.0.23", 443
+"""The Service that Metacontroller calls."""
 MOTHERSHIP_HOST = f"mothership.{NAMESPACE}.svc"
 BROKER_HOST = f"mosquitto.{NAMESPACE}.svc"
+HOSTS = (MOTHERSHIP_HOST, BROKER_HOST)
 MOTHERSHIP_URL = f"https://{MOTHERSHIP_HOST}:{MOTHERSHIP_PORT}"
 BROKER_URL = f"mqtts://{BROKER_HOST}:{BROKER_PORT}"
 
@@ -53,6 +56,15 @@ class Extra:
     replicas: int = 1
 
 
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the mothership finds the broker, and says that broker and itself are found."""
+
+    broker: str = BROKER_URL
+    public_broker: str = BROKER_URL
+    public_endpoint: str = MOTHERSHIP_URL
+
+
 def operator(documents: Iterable[Document], extra: Extra) -> list[Document]:
     """Return the installation's objects with the operator's image replaced and the Deployment adjusted.
 
@@ -64,6 +76,8 @@ def operator(documents: Iterable[Document], extra: Extra) -> list[Document]:
         if document["kind"] != "Deployment" or document["metadata"]["name"] == OPERATOR_DEPLOYMENT
     ]
     for document in changed:
+        if document["kind"] == "Service" and document["metadata"]["name"] == OPERATOR_SERVICE:
+            document["spec"]["clusterIP"] = HOOKS_ADDRESS
         if document["kind"] != "Deployment":
             continue
         spec = document["spec"]
@@ -93,14 +107,15 @@ def namespace() -> Document:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
-def mothership(data: Path, extra: Extra) -> list[Document]:
+def mothership(data: Path, extra: Extra, endpoints: Endpoints = Endpoints()) -> list[Document]:
     """Return the mothership: one replica, because its database is a file."""
     arguments = [
         "serve",
         f"--data-dir={data}",
         f"--listen=0.0.0.0:{MOTHERSHIP_PORT}",
-        f"--broker={BROKER_URL}",
-        f"--public-endpoint={MOTHERSHIP_URL}",
+        f"--broker={endpoints.broker}",
+        f"--public-broker={endpoints.public_broker}",
+        f"--public-endpoint={endpoints.public_endpoint}",
         f"--launcher-image={images.LAUNCHER}",
         f"--default-runner-image={images.RUNNER}",
         *extra.arguments,
