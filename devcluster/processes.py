@@ -136,6 +136,14 @@ class Component:
             elif self._process is not None:
                 self._kill_group(self._process)
 
+    def freeze(self) -> None:
+        """Stop all of its process group, as a machine that is paused does; `thaw` lets it go on."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let what was frozen go on; nothing happens to what was not."""
+        os.killpg(self.pid, signal.SIGCONT)
+
     def last_lines(self) -> str:
         """Return the end of what the current process logged."""
         try:
