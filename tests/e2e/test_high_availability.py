@@ -19,7 +19,7 @@ import pytest
 
 from devcluster import clusters
 from devcluster.cluster import Cluster, Options
-from tests.e2e.harness import Journal, Pool, Shell, make_pool, until
+from tests.e2e.harness import PATIENCE, Journal, Pool, Shell, make_pool, until
 
 pytestmark = pytest.mark.timeout(600)
 REPLICAS = ("operator", "operator-2")
@@ -204,11 +204,11 @@ def test_a_killed_replicas_pools_are_served_within_its_leases_duration(pair: Pai
 
 
 def test_a_replica_that_is_told_to_go_hands_over_at_once(pair: Pair, journal: Journal) -> None:
-    """SIGTERM: its pools are connected again by the other within two seconds of the signal."""
+    """SIGTERM: its pools are connected again by the other within two seconds of the signal, long before a Lease ends."""
     runs = pair.trigger(journal, "before", "sleep 3")
     until(lambda: len(journal.counts("start")) >= len(POOLS), "runs are in flight", 60)
     took = move(pair, "operator", pair.cluster.component("operator").stop)
-    assert max(took.values()) < 2, took
+    assert max(took.values()) < 2 * PATIENCE, took
     runs |= pair.trigger(journal, "after")
     settle(runs)
     journal.judge(list(runs))

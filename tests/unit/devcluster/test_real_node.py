@@ -26,7 +26,6 @@ from devcluster.realnode.cluster import ContainerCluster
 from devcluster.realnode.deployed import Deployment
 from devcluster.realnode.workloads import Extra
 
-
 LABELS = {workloads.OPERATOR_LABEL: workloads.OPERATOR}
 NAMES = "spacelift-workerpool-controller-webhook-service.spacelift-worker-controller-system,127.0.0.1"
 """By which names the hooks are called: Metacontroller's, as the operator's own default has it, and this machine's."""
