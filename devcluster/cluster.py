@@ -94,7 +94,9 @@ class Cluster:
         """Describe a cluster, by its name below .cluster or by a directory of its own; `up` starts it."""
         chosen = options or Options()
         self._replicas = replicas(chosen.replicas)
-        service = {links.SERVICE} if chosen.replicas > 1 else frozenset[str]()
+        # On a real node several replicas have a real Service.
+        relayed = chosen.replicas > 1 and chosen.node == PROCESSES
+        service = {links.SERVICE} if relayed else frozenset[str]()
         self.options = replace(
             chosen,
             components=resolve(chosen.components if components is None else components),
