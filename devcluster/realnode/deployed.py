@@ -13,13 +13,14 @@ from pathlib import Path
 
 from devcluster.kubectl import Document, Kubectl
 from devcluster.processes import Component, Program
-from devcluster.progress import ClusterError, NotReadyError, Say, wait_until
+from devcluster.progress import ClusterError, Say, wait_until
 from devcluster.realnode import cgroups
 from devcluster.realnode.podlogs import PodLogs
 
 READY_WITHIN = 90.0
 GONE_WITHIN = 60.0
 SCALED_WITHIN = 60.0
+ASKED_WITHIN = "--request-timeout=10s"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Deployed(Component):
         self._kubectl = kubectl
         self._cgroup = cgroup
         self._logs = logs
+        self._missing = False
+        """Whether it was started and the API server doesn't know it yet."""
 
     @property
     def running(self) -> bool:
@@ -90,13 +93,16 @@ class Deployed(Component):
     def start(self, *, wait: bool = True) -> None:
         """Make its Pods and, unless told otherwise, wait until they are ready."""
         with self._lock:
-            self._scale(1)
+            self._missing = True
+            # Where the API server is down, `wait_ready` does it.
+            self._made()
         if wait:
             self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Wait until every replica is available; the error shows the end of its log."""
+        """Wait until it is available, making what `start` could not; the error shows the end of its log."""
         try:
+            wait_until(self._made, f"{self.name}: to be made", within=SCALED_WITHIN, say=self._say, pause=0.5)
             wait_until(self._available, self.name, within=READY_WITHIN, say=self._say, pause=0.1)
         except ClusterError as error:
             msg = f"{error}\n{self.last_lines()}"
@@ -123,8 +129,10 @@ class Deployed(Component):
             # Dead to others from here on. Killed at once, the kubelet would start the containers again before it
             # learns that nobody wants them any more.
             self._signal(signal.SIGSTOP, pods)
-            self._scale(0)
-            self._delete_pods()
+            # With the API server down nobody can be told: a kubelet that lives starts them again.
+            with contextlib.suppress(ClusterError):
+                self._scale(0)
+                self._delete_pods()
 
             def dead() -> bool:
                 self._signal(signal.SIGKILL, pods)
@@ -152,31 +160,29 @@ class Deployed(Component):
         return f"{self.name}: {self.describe()}\n{told}{events}{logged}"
 
     def _available(self) -> bool:
-        found = json.loads(self._get("deployment", self._deployment.name))
+        try:
+            found = json.loads(self._get("deployment", self._deployment.name))
+        except ClusterError:
+            return False
         status = found.get("status", {})
         seen = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
         return bool(seen and status.get("availableReplicas", 0) == status.get("replicas", 0) == 1)
 
-    def _scale(self, replicas: int) -> None:
-        def scaled() -> bool:
-            try:
-                self._kubectl(
-                    "scale",
-                    f"deployment/{self._deployment.name}",
-                    f"--replicas={replicas}",
-                    f"--namespace={self._deployment.namespace}",
-                )
-            except ClusterError as error:
-                refused[:] = [error]
-                return False
-            return True
+    def _made(self) -> bool:
+        if self._missing:
+            with contextlib.suppress(ClusterError):
+                self._scale(1)
+                self._missing = False
+        return not self._missing
 
-        # The API server may itself be about to start.
-        refused: list[ClusterError] = []
-        try:
-            wait_until(scaled, f"{self.name}: {replicas} replicas", within=SCALED_WITHIN, pause=0.5)
-        except NotReadyError:
-            raise refused[-1] from None
+    def _scale(self, replicas: int) -> None:
+        self._kubectl(
+            "scale",
+            f"deployment/{self._deployment.name}",
+            f"--replicas={replicas}",
+            f"--namespace={self._deployment.namespace}",
+            ASKED_WITHIN,
+        )
 
     def _delete_pods(self) -> None:
         self._kubectl(
@@ -187,6 +193,7 @@ class Deployed(Component):
             "--force",
             "--grace-period=0",
             "--wait=false",
+            ASKED_WITHIN,
         )
 
     def _pods(self) -> list[Document]:
