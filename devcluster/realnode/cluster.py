@@ -4,8 +4,10 @@
                              |
     kubectl, mothership CLI  |  etcd <-- kube-apiserver <-- kube-controller-manager, kube-scheduler, hookdriver
       |                      |               ^    ^
-      +--relays on loopback--+---------------+    +-- kubelet -- containerd -- Pods: operator, mothership, broker, runs
-         (sockets made inside)               +------- kube-proxy, CoreDNS
+      +-gateways on loopback-+---------------+    +-- kubelet -- containerd -- Pods: operator, mothership, broker, runs
+        (sockets made inside)                +------- kube-proxy, CoreDNS
+
+Relays between parts (`Options.relays`) are this process's as well, and all of their sockets are made inside.
 
 containerd, kubelet, kube-proxy and CoreDNS also have mounts and processes of their own: when the first of these
 processes ends, all do, and with them mounts, bridge, routes and packet filters.
@@ -15,11 +17,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from devcluster import broker, build, controlplane, metacontroller, mothership, objects, operator
+from devcluster import broker, build, controlplane, links, metacontroller, mothership, objects, operator
 from devcluster.cluster import Cluster
 from devcluster.components import OBJECTS, kind
 from devcluster.kubectl import Document
@@ -33,20 +37,24 @@ from devcluster.realnode.namespaces import Namespaces
 from devcluster.realnode.podlogs import PodLogs
 from devcluster.realnode.programs import Node
 from devcluster.realnode.sweeper import Sweeper
-from devcluster.realnode.workloads import ADDRESSES, Extra
+from devcluster.realnode.workloads import ADDRESSES, Endpoints, Extra
 from devcluster.relay import Address, Relay
 from devcluster.site import Site
 from devcluster.steps import Step
 
 NODE_READY_WITHIN = 60.0
 
+SERVERS: Mapping[str, Address] = {
+    "mothership": (ADDRESSES["mothership"], workloads.MOTHERSHIP_PORT),
+    "mosquitto": (ADDRESSES["mosquitto"], workloads.BROKER_PORT),
+    links.HOOKS: (workloads.HOOKS_ADDRESS, workloads.SERVICE_PORT),
+}
+"""Where the servers are that are Pods, for relays between parts: at their Services."""
+
 
 def gateways(replicas: Sequence[str]) -> dict[str, Address]:
     """Return what this machine reaches by a relay, by the port's purpose, and where that is in the node's network."""
-    reached = {
-        "mothership": (ADDRESSES["mothership"], workloads.MOTHERSHIP_PORT),
-        "mosquitto": (ADDRESSES["mosquitto"], workloads.BROKER_PORT),
-    }
+    reached = {name: SERVERS[name] for name in ("mothership", "mosquitto")}
     for name in replicas:
         address = ADDRESSES[f"{name}-health"]
         hooks, health = operator.purposes(name)
@@ -88,11 +96,9 @@ class ContainerCluster(Cluster):
     _documents: Sequence[Document] = ()
     _sweeper: Sweeper | None = None
     _logs: PodLogs | None = None
+    _gateways: dict[str, Relay]
 
     def _provide(self) -> Path:
-        if self.options.relays:
-            msg = f"relays {', '.join(sorted(self.options.relays))}: a cluster with a real node has none"
-            raise ClusterError(msg)
         if self.options.hooks_endpoint:
             msg = f"hooks at {self.options.hooks_endpoint}: nothing inside of a real node's network reaches them"
             raise ClusterError(msg)
@@ -103,6 +109,7 @@ class ContainerCluster(Cluster):
         return Site(self.directory, tools, ports, bridge=network.ADDRESS)
 
     def _prepare(self) -> None:
+        self._gateways = {}
         site = self.site
         credentials = controlplane.make_credentials(site)
         namespaces = Namespaces(site.root / "node")
@@ -156,7 +163,18 @@ class ContainerCluster(Cluster):
         }
 
     def _extra(self, name: str) -> Extra:
-        return Extra(self.options.arguments.get(name, ()), self.options.environment.get(name, {}))
+        environment = dict(self.options.environment.get(name, {}))
+        if name == "operator" and "operator-api" in self.options.relays:
+            # In the place of what the kubelet tells every container: the Service `kubernetes`.
+            relay = self.site.ports[links.purpose("operator-api")]
+            environment |= {"KUBERNETES_SERVICE_HOST": network.ADDRESS, "KUBERNETES_SERVICE_PORT": str(relay)}
+        return Extra(self.options.arguments.get(name, ()), environment)
+
+    def _via(self, link: str, straight: str) -> str:
+        """Return the URL at which Pods reach the server of a link: its relay's if it has one."""
+        if link not in self.options.relays:
+            return straight
+        return f"{urlsplit(straight).scheme}://{network.ADDRESS}:{self.site.ports[links.purpose(link)]}"
 
     def _steps(self) -> dict[str, Step]:
         kubectl = self.kubectl
@@ -165,8 +183,9 @@ class ContainerCluster(Cluster):
         every = {
             "sandbox": Step(self._open),
             "gateways": Step(self._open_gateways, ("sandbox",)),
+            "relays": Step(self._open_relays, ("sandbox",)),
             "etcd": Step(self._starts("etcd"), ("sandbox",)),
-            "kube-apiserver": Step(self._starts("kube-apiserver"), ("etcd",)),
+            "kube-apiserver": Step(self._starts("kube-apiserver"), ("etcd", "relays")),
             "kube-controller-manager": Step(self._starts("kube-controller-manager"), control_plane),
             "kube-scheduler": Step(self._starts("kube-scheduler"), control_plane),
             "default-account": Step(
@@ -216,8 +235,16 @@ class ContainerCluster(Cluster):
         ports = self.site.ports
         targets = {"kube-apiserver": (LOOPBACK, ports["kube-apiserver"]), **gateways(self._replicas)}
         for purpose, target in targets.items():
-            relay = Relay([target], port=ports[purpose], make_socket=self._node.namespaces.make_socket)
-            self._relays[purpose] = relay.start()
+            relay = Relay([target], port=ports[purpose], make_socket=self.make_socket)
+            self._gateways[purpose] = relay.start()
+
+    def _open_relays(self) -> None:
+        where = links.Inside(self.make_socket, controlplane.ANYWHERE, SERVERS)
+        self._relays = links.relays(self.options.relays, self.site.ports, where)
+
+    def make_socket(self) -> socket.socket:
+        """Return a TCP socket of the node's network."""
+        return self._node.namespaces.make_socket()
 
     def _grants(self) -> list[Document]:
         return [*workloads.grants(), *shares.policy(self.options.allow_paths)]
@@ -235,25 +262,35 @@ class ContainerCluster(Cluster):
 
     def _equip(self, name: str) -> None:
         equipped = {"operator": self._install, "mothership": self._install_workloads}
-        if name not in equipped:
-            msg = f"{name} takes no further arguments on a real node, only {' and '.join(equipped)} do"
+        if name in equipped:
+            equipped[name]()
+        elif name == "hookdriver":
+            self.component(name).program = self._hookdriver()
+        else:
+            msg = f"{name} of a real node takes no further arguments"
             raise ClusterError(msg)
-        equipped[name]()
 
     def _install(self) -> None:
         # No Pod before the node and its DNS are there: a failed start is not tried again for ten seconds.
         made = workloads.operator(self._documents, self._extra("operator"), self._replicas)
-        objects.install(self.kubectl, made, None, left_out=())
+        relayed = links.SERVICE in self.options.relays
+        hooks = self.site.via(links.SERVICE, "https") if relayed else None
+        objects.install(self.kubectl, made, hooks, left_out=())
 
     def _install_workloads(self) -> None:
         site, extra = self.site, self._extra("mothership")
         made = workloads.broker(site.root / "broker", site.mothership_data)
         if "mothership" in self.options.components:
-            made += workloads.mothership(site.mothership_data, extra)
+            endpoints = Endpoints(
+                self._via("mothership-broker", workloads.BROKER_URL),
+                self._via("operator-broker", workloads.BROKER_URL),
+                self._via("launcher-mothership", workloads.MOTHERSHIP_URL),
+            )
+            made += workloads.mothership(site.mothership_data, extra, endpoints)
         self.kubectl.apply(made)
 
     def _make_mothership_data(self) -> None:
-        mothership.make_authority(self.site, (LOOPBACK, workloads.MOTHERSHIP_HOST, workloads.BROKER_HOST))
+        mothership.make_authority(self.site, (LOOPBACK, network.ADDRESS, *workloads.HOSTS))
         broker.write_configuration(self.site, f"0.0.0.0:{workloads.BROKER_PORT}")
         for folder in (self.site.mothership_data, self.site.root / "broker"):
             for path in (folder, *folder.rglob("*")):
@@ -264,6 +301,11 @@ class ContainerCluster(Cluster):
         if "sandbox" in self._components:
             self.component("sandbox").end()
         super()._stop_all()
+
+    def _close_relays(self) -> None:
+        super()._close_relays()
+        links.close(self._gateways)
+        self._gateways = {}
 
     def _sweep(self) -> None:
         if self._logs is not None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from devcluster.kubectl import Document, Kubectl
 from devcluster.processes import Component, Program
-from devcluster.progress import ClusterError, Say, wait_until
+from devcluster.progress import ClusterError, NotReadyError, Say, wait_until
 from devcluster.realnode import cgroups
 from devcluster.realnode.podlogs import PodLogs
 
 READY_WITHIN = 90.0
 GONE_WITHIN = 60.0
+SCALED_WITHIN = 60.0
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,16 @@ class Deployed(Component):
     @property
     def running(self) -> bool:
         """Whether a process of it lives."""
-        return bool(self._pids(self._uids()))
+        return bool(self.processes())
+
+    def processes(self) -> list[int]:
+        """Return its processes, as this machine counts, of all of its Pods. No API server is needed for that."""
+        return self._pids(self._uids())
 
     @property
     def pid(self) -> int:
         """The first process's id, as this machine counts; raises when none runs."""
-        pids = self._pids(self._uids())
+        pids = self.processes()
         if not pids:
             msg = f"{self.name} is not running ({self.describe()})"
             raise ClusterError(msg)
@@ -153,12 +158,25 @@ class Deployed(Component):
         return bool(seen and status.get("availableReplicas", 0) == status.get("replicas", 0) == 1)
 
     def _scale(self, replicas: int) -> None:
-        self._kubectl(
-            "scale",
-            f"deployment/{self._deployment.name}",
-            f"--replicas={replicas}",
-            f"--namespace={self._deployment.namespace}",
-        )
+        def scaled() -> bool:
+            try:
+                self._kubectl(
+                    "scale",
+                    f"deployment/{self._deployment.name}",
+                    f"--replicas={replicas}",
+                    f"--namespace={self._deployment.namespace}",
+                )
+            except ClusterError as error:
+                refused[:] = [error]
+                return False
+            return True
+
+        # The API server may itself be about to start.
+        refused: list[ClusterError] = []
+        try:
+            wait_until(scaled, f"{self.name}: {replicas} replicas", within=SCALED_WITHIN, pause=0.5)
+        except NotReadyError:
+            raise refused[-1] from None
 
     def _delete_pods(self) -> None:
         self._kubectl(
@@ -179,7 +197,7 @@ class Deployed(Component):
         return self._kubectl("get", *what, f"--namespace={self._deployment.namespace}", "-o", "json")
 
     def _uids(self) -> list[str]:
-        return [str(pod["metadata"]["uid"]) for pod in self._pods()]
+        return self._logs.pods(self.name)
 
     def _pids(self, pods: Iterable[str]) -> list[int]:
         return [pid for uid in pods for pid in cgroups.processes_of_pod(self._cgroup, uid)]

@@ -62,17 +62,24 @@ class PodLogs:
         self.collect()
         return self._target / f"{component}.log"
 
+    def pods(self, component: str) -> list[str]:
+        """Return the UIDs of the component's Pods that the kubelet has not forgotten yet."""
+        return sorted(folder.name.rpartition("_")[2] for folder in self._folders(component))
+
     def collect(self) -> None:
         """Copy what was written since the last time."""
         with self._lock:
-            for component, pattern in self._patterns.items():
-                self._collect(component, pattern)
+            for component in self._patterns:
+                self._collect(component)
 
-    def _collect(self, component: str, pattern: re.Pattern[str]) -> None:
+    def _folders(self, component: str) -> list[Path]:
+        pattern = self._patterns[component]
+        return [each for each in self._source.glob("*") if pattern.fullmatch(each.name)]
+
+    def _collect(self, component: str) -> None:
         readers = self._readers[component]
         present = set()
-        folders = (each for each in self._source.glob("*") if pattern.fullmatch(each.name))
-        for path in sorted(file for folder in folders for file in folder.glob("*/*.log")):
+        for path in sorted(file for folder in self._folders(component) for file in folder.glob("*/*.log")):
             # It may go in any moment, and is a link to nothing for one when its container is made.
             with contextlib.suppress(FileNotFoundError):
                 number = path.stat().st_ino

@@ -36,8 +36,11 @@ ADDRESSES = {
     "mosquitto": "10.96.0.21",
     **{f"{name}-health": f"10.96.0.{30 + number}" for number, name in enumerate(replicas(MOST_REPLICAS))},
 }
+HOOKS_ADDRESS, SERVICE_PORT = "10.96.0.23", 443
+"""The Service that Metacontroller calls."""
 MOTHERSHIP_HOST = f"mothership.{NAMESPACE}.svc"
 BROKER_HOST = f"mosquitto.{NAMESPACE}.svc"
+HOSTS = (MOTHERSHIP_HOST, BROKER_HOST)
 MOTHERSHIP_URL = f"https://{MOTHERSHIP_HOST}:{MOTHERSHIP_PORT}"
 BROKER_URL = f"mqtts://{BROKER_HOST}:{BROKER_PORT}"
 
@@ -58,6 +61,15 @@ class Extra:
     environment: Mapping[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the mothership finds the broker, and says that broker and itself are found."""
+
+    broker: str = BROKER_URL
+    public_broker: str = BROKER_URL
+    public_endpoint: str = MOTHERSHIP_URL
+
+
 def operator(
     documents: Iterable[Document], extra: Extra, names: Sequence[str] = ("operator",)
 ) -> list[Document]:
@@ -70,6 +82,8 @@ def operator(
     for document in documents:
         if document["kind"] != "Deployment":
             changed.append(copy.deepcopy(document))
+            if document["kind"] == "Service" and document["metadata"]["name"] == OPERATOR_SERVICE:
+                changed[-1]["spec"]["clusterIP"] = HOOKS_ADDRESS
         elif document["metadata"]["name"] == OPERATOR_DEPLOYMENT:
             single = len(names) == 1
             changed += [_adjusted(document, extra, "" if single else name) for name in names]
@@ -118,14 +132,15 @@ def namespace() -> Document:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
-def mothership(data: Path, extra: Extra) -> list[Document]:
+def mothership(data: Path, extra: Extra, endpoints: Endpoints = Endpoints()) -> list[Document]:
     """Return the mothership, not started yet: never more than one, because its database is a file."""
     arguments = [
         "serve",
         f"--data-dir={data}",
         f"--listen=0.0.0.0:{MOTHERSHIP_PORT}",
-        f"--broker={BROKER_URL}",
-        f"--public-endpoint={MOTHERSHIP_URL}",
+        f"--broker={endpoints.broker}",
+        f"--public-broker={endpoints.public_broker}",
+        f"--public-endpoint={endpoints.public_endpoint}",
         f"--launcher-image={images.LAUNCHER}",
         f"--default-runner-image={images.RUNNER}",
         *extra.arguments,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("scenarios")
 SCENARIO = "inject"
+NAMELESS = "replicas of a Deployment have no names, and what is killed is replaced at once"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Scenario:
     """Seconds that every run may take to its verdict once the last fault is over."""
     needs: Callable[[], str] = lambda: ""
     """Says what this machine lacks for it; empty when nothing."""
+    process_node: str = ""
+    """Why it can only be had on the process node, where that is so; it is left out elsewhere, with this word."""
     name: str = ""
     about: str = ""
 
