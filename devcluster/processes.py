@@ -137,11 +137,11 @@ class Component:
                 self._kill_group(self._process)
 
     def freeze(self) -> None:
-        """Stop it where it is, with its process group, until `thaw` (SIGSTOP)."""
+        """Stop all of its process group, as a machine that is paused does; `thaw` lets it go on."""
         os.killpg(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on, if it runs."""
+        """Let what was frozen go on; nothing happens to what was not, or does not run."""
         with contextlib.suppress(ProcessLookupError, ClusterError):
             os.killpg(self.pid, signal.SIGCONT)
 

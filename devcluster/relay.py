@@ -83,6 +83,11 @@ class Relay:
         return found
 
     @property
+    def backends(self) -> tuple[Address, ...]:
+        """Where new connections are sent."""
+        return self._backends
+
+    @property
     def connections(self) -> int:
         """How many connections stand now."""
         return len(self._links)

@@ -43,7 +43,6 @@ from devcluster.site import Site
 from devcluster.steps import Step
 
 NODE_READY_WITHIN = 60.0
-
 SERVERS: Mapping[str, Address] = {
     "mothership": (ADDRESSES["mothership"], workloads.MOTHERSHIP_PORT),
     "mosquitto": (ADDRESSES["mosquitto"], workloads.BROKER_PORT),
@@ -54,7 +53,7 @@ SERVERS: Mapping[str, Address] = {
 
 def gateways(replicas: Sequence[str]) -> dict[str, Address]:
     """Return what this machine reaches by a relay, by the port's purpose, and where that is in the node's network."""
-    reached = {name: SERVERS[name] for name in ("mothership", "mosquitto")}
+    reached = {purpose: SERVERS[purpose] for purpose in ("mothership", "mosquitto")}
     for name in replicas:
         address = ADDRESSES[f"{name}-health"]
         hooks, health = operator.purposes(name)
@@ -261,33 +260,34 @@ class ContainerCluster(Cluster):
         self._documents = objects.read(self.kubectl, self.options.overlay)
 
     def _equip(self, name: str) -> None:
-        equipped = {"operator": self._install, "mothership": self._install_workloads}
-        if name in equipped:
-            equipped[name]()
-        elif name == "hookdriver":
+        if name == "hookdriver":
             self.component(name).program = self._hookdriver()
-        else:
+            return
+        equipped = {"operator": self._install, "mothership": self._install_mothership}
+        if name not in equipped:
             msg = f"{name} of a real node takes no further arguments"
             raise ClusterError(msg)
+        equipped[name]()
 
     def _install(self) -> None:
         # No Pod before the node and its DNS are there: a failed start is not tried again for ten seconds.
         made = workloads.operator(self._documents, self._extra("operator"), self._replicas)
-        relayed = links.SERVICE in self.options.relays
-        hooks = self.site.via(links.SERVICE, "https") if relayed else None
+        hooks = self.site.via(links.SERVICE) if links.SERVICE in self.options.relays else None
         objects.install(self.kubectl, made, hooks, left_out=())
 
     def _install_workloads(self) -> None:
-        site, extra = self.site, self._extra("mothership")
-        made = workloads.broker(site.root / "broker", site.mothership_data)
+        self.kubectl.apply(workloads.broker(self.site.root / "broker", self.site.mothership_data))
         if "mothership" in self.options.components:
-            endpoints = Endpoints(
-                self._via("mothership-broker", workloads.BROKER_URL),
-                self._via("operator-broker", workloads.BROKER_URL),
-                self._via("launcher-mothership", workloads.MOTHERSHIP_URL),
-            )
-            made += workloads.mothership(site.mothership_data, extra, endpoints)
-        self.kubectl.apply(made)
+            self._install_mothership()
+
+    def _install_mothership(self) -> None:
+        endpoints = Endpoints(
+            self._via("mothership-broker", workloads.BROKER_URL),
+            self._via("operator-broker", workloads.BROKER_URL),
+            self._via("launcher-mothership", workloads.MOTHERSHIP_URL),
+        )
+        data = self.site.mothership_data
+        self.kubectl.apply(workloads.mothership(data, self._extra("mothership"), endpoints))
 
     def _make_mothership_data(self) -> None:
         mothership.make_authority(self.site, (LOOPBACK, network.ADDRESS, *workloads.HOSTS))

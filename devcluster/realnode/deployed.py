@@ -33,8 +33,8 @@ class Deployment:
     @property
     def log_folders(self) -> re.Pattern[str]:
         """The names of its Pods' folders among the kubelet's logs."""
-        # <namespace>_<Deployment>-<template>-<Pod>_<uid>
-        return re.compile(rf"{self.namespace}_{self.name}-[a-z0-9]+-[a-z0-9]+_[^_]+")
+        # <namespace>_<Deployment>-<template>-<Pod>_<uid>; after a long name the second hyphen is cut off.
+        return re.compile(rf"{self.namespace}_{self.name}(-[a-z0-9]+){{1,2}}_[^_]+")
 
 
 class Deployed(Component):
@@ -62,16 +62,16 @@ class Deployed(Component):
     @property
     def running(self) -> bool:
         """Whether a process of it lives."""
-        return bool(self.processes())
+        return bool(self._pids(self._uids()))
 
     def processes(self) -> list[int]:
-        """Return its processes, as this machine counts, of all of its Pods. No API server is needed for that."""
+        """Return its processes, as this machine counts."""
         return self._pids(self._uids())
 
     @property
     def pid(self) -> int:
         """The first process's id, as this machine counts; raises when none runs."""
-        pids = self.processes()
+        pids = self._pids(self._uids())
         if not pids:
             msg = f"{self.name} is not running ({self.describe()})"
             raise ClusterError(msg)
@@ -197,7 +197,8 @@ class Deployed(Component):
         return self._kubectl("get", *what, f"--namespace={self._deployment.namespace}", "-o", "json")
 
     def _uids(self) -> list[str]:
-        return self._logs.pods(self.name)
+        # By the folders of the kubelet's logs: no API server is needed for them.
+        return [folder.name.rpartition("_")[2] for folder in self._logs.folders(self.name)]
 
     def _pids(self, pods: Iterable[str]) -> list[int]:
         return [pid for uid in pods for pid in cgroups.processes_of_pod(self._cgroup, uid)]

@@ -62,9 +62,9 @@ class PodLogs:
         self.collect()
         return self._target / f"{component}.log"
 
-    def pods(self, component: str) -> list[str]:
-        """Return the UIDs of the component's Pods that the kubelet has not forgotten yet."""
-        return sorted(folder.name.rpartition("_")[2] for folder in self._folders(component))
+    def folders(self, component: str) -> list[Path]:
+        """Return the kubelet's folders of a component's Pods, of those alone that it hasn't forgotten."""
+        return [each for each in self._source.glob("*") if self._patterns[component].fullmatch(each.name)]
 
     def collect(self) -> None:
         """Copy what was written since the last time."""
@@ -72,14 +72,10 @@ class PodLogs:
             for component in self._patterns:
                 self._collect(component)
 
-    def _folders(self, component: str) -> list[Path]:
-        pattern = self._patterns[component]
-        return [each for each in self._source.glob("*") if pattern.fullmatch(each.name)]
-
     def _collect(self, component: str) -> None:
         readers = self._readers[component]
         present = set()
-        for path in sorted(file for folder in self._folders(component) for file in folder.glob("*/*.log")):
+        for path in sorted(file for each in self.folders(component) for file in each.glob("*/*.log")):
             # It may go in any moment, and is a link to nothing for one when its container is made.
             with contextlib.suppress(FileNotFoundError):
                 number = path.stat().st_ino

@@ -31,13 +31,13 @@ MOTHERSHIP_PORT, BROKER_PORT, HOOKS_PORT, HEALTH_PORT = 8443, 8883, 9443, 8081
 REPLICA_LABEL = "devcluster/replica"
 """Tells the Pods of several operators apart."""
 # Of the part of the range that the API server hands out last.
+HOOKS_ADDRESS, SERVICE_PORT = "10.96.0.23", 443
+"""The Service that Metacontroller calls."""
 ADDRESSES = {
     "mothership": "10.96.0.20",
     "mosquitto": "10.96.0.21",
     **{f"{name}-health": f"10.96.0.{30 + number}" for number, name in enumerate(replicas(MOST_REPLICAS))},
 }
-HOOKS_ADDRESS, SERVICE_PORT = "10.96.0.23", 443
-"""The Service that Metacontroller calls."""
 MOTHERSHIP_HOST = f"mothership.{NAMESPACE}.svc"
 BROKER_HOST = f"mosquitto.{NAMESPACE}.svc"
 HOSTS = (MOTHERSHIP_HOST, BROKER_HOST)

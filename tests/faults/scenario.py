@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("scenarios")
 SCENARIO = "inject"
-NAMELESS = "replicas of a Deployment have no names, and what is killed is replaced at once"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from devcluster.cluster import Cluster
-from devcluster.ports import LOOPBACK
 from devcluster.processes import Component
 from devcluster.relay import Relay
 from tests.e2e.harness import Pool, Shell
@@ -126,10 +125,10 @@ class World:
     @contextlib.contextmanager
     def api_answers(self, link: str, rule: Rule) -> Iterator[ApiFaults]:
         """Let a proxy that follows a rule stand between a part and the API server meanwhile."""
-        straight = [(LOOPBACK, self.cluster.site.ports["kube-apiserver"])]
+        relay = self.link(link)
+        straight = relay.backends
         proxy = ApiFaults(self.cluster, rule)
         proxy.start()
-        relay = self.link(link)
         try:
             relay.set_backends([proxy.address])
             relay.reset()

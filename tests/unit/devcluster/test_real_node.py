@@ -131,6 +131,32 @@ def test_the_logs_of_a_component_are_those_of_its_pods_alone(tmp_path: Path) -> 
     assert (target / "one.log").read_text() == "began\na long  line\nagain\n"
 
 
+def test_pods_of_a_deployment_with_a_long_name_are_found_by_their_logs() -> None:
+    """The API server cuts a Pod's name, and its second hyphen with it."""
+    deployment = Deployment(workloads.OPERATOR_DEPLOYMENT, "ns", "app=operator")
+    uid = "0c3c4f5e-2b1d-4b8e-9f5c-7a1d2e3f4a5b"
+    assert deployment.log_folders.fullmatch(f"ns_{workloads.OPERATOR_DEPLOYMENT}-78ff75cd2w85_{uid}")
+    assert not deployment.log_folders.fullmatch(f"other_{workloads.OPERATOR_DEPLOYMENT}-78ff75cd2w85_{uid}")
+
+
+def test_the_mothership_tells_the_addresses_of_relays() -> None:
+    """Pools' tokens and launchers carry them; the mothership's own way to the broker is a third."""
+    endpoints = workloads.Endpoints("mqtts://one:1", "mqtts://two:2", "https://three:3")
+    made = workloads.mothership(Path("/data"), Extra(), endpoints)
+    (deployment,) = [each for each in made if each["kind"] == "Deployment"]
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    wanted = {"--broker=mqtts://one:1", "--public-broker=mqtts://two:2", "--public-endpoint=https://three:3"}
+    assert wanted <= set(arguments)
+
+
+def test_the_hooks_service_has_the_address_that_its_relay_leads_to() -> None:
+    """Else the API server would give it any."""
+    service = {"kind": "Service", "metadata": {"name": workloads.OPERATOR_SERVICE}, "spec": {}}
+    made, *_ = workloads.operator([service], Extra())
+    assert made["spec"] == {"clusterIP": workloads.HOOKS_ADDRESS}
+    assert workloads.HOOKS_ADDRESS not in workloads.ADDRESSES.values()
+
+
 @pytest.mark.parametrize("name", ["mothership", "mosquitto"])
 def test_our_own_workloads_are_restricted(name: str) -> None:
     """They run as 1983, without privileges, with a root they can't write."""
