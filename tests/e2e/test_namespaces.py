@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from devcluster import clusters
 from devcluster.cluster import Cluster, Options
 from devcluster.operator import NAMESPACE, SERVICE_ACCOUNT
 from tests.e2e.harness import (
@@ -42,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Si
     """Start it."""
     folder = tmp_path_factory.mktemp("namespaced")
     options = Options(allow_paths=(outside,), overlay="namespaces", arguments={"operator": ARGUMENTS})
-    with Cluster(folder / "c", options) as running:
+    with clusters.make(folder / "c", options) as running:
         shell = Shell({**os.environ, **running.env()})
         shell.kubectl("create", "namespace", "team-c")
         shell.kubectl("delete", "rolebinding", "-n", "team-b", "--all")

@@ -1,7 +1,7 @@
 """A proxy in front of the API server that answers in its place, loses answers, and ends watches.
 
-It serves TLS with the API server's own certificate, so that its clients notice nothing, and asks with the credentials
-of the client that it stands in front of.
+It serves TLS with the API server's own certificate, so that its clients notice nothing, and passes the tokens on that
+they send.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from devcluster.cluster import Cluster
 from devcluster.ports import LOOPBACK
 from devcluster.site import Site
 from tests.http_parts import body_of, end_to_end, handled_by, send, stream
@@ -72,20 +73,15 @@ Rule = Callable[[Call], Refusal | LostAnswer | None]
 class ApiFaults:
     """The proxy; `rule` may be changed at any time."""
 
-    def __init__(self, site: Site, client: str | None, rule: Rule) -> None:
-        """Stand in front of clients that have a certificate of that name, None for those that send a token."""
+    def __init__(self, cluster: Cluster, rule: Rule) -> None:
+        """Describe it; it listens in the network of the cluster's parts."""
+        site = cluster.site
         self.rule = rule
         self.refused = 0
         """How many calls had another end than the API server gave them."""
-        self._certs = site.certs
-        self._pool = urllib3.PoolManager(
-            maxsize=64,
-            ca_certs=str(site.certs / "ca.crt"),
-            cert_file=str(site.certs / f"{client}.crt") if client else None,
-            key_file=str(site.certs / f"{client}.key") if client else None,
-        )
+        self._pool = urllib3.PoolManager(maxsize=64, ca_certs=str(site.certs / "ca.crt"))
         self._target = site.url("kube-apiserver")
-        self._server = _Server((LOOPBACK, 0), handled_by(self.relay))
+        self._server = _Server(cluster.make_socket(), handled_by(self.relay))
         self._server.tls = _own_tls(site)
         self._streams: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -171,6 +167,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     tls: ssl.SSLContext
+
+    def __init__(self, own: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__((LOOPBACK, 0), handler, bind_and_activate=False)
+        # Made here, it would belong to this process's network.
+        self.socket.close()
+        self.socket = own
+        self.server_bind()
+        self.server_activate()
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept, and leave the handshake to the connection's own thread."""

@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 
 from devcluster import charts, helm
+from devcluster.kubectl import parse
 from devcluster.paths import REPOSITORY
 from devcluster.progress import ClusterError
 from exporter.settings import OPTIONS, parse
-from tests.integration.chart import FULL, KUBERNETES, LOADER, Object, at, command, objects, template
+from tests.integration.chart import FULL, KUBERNETES, Object, at, command, objects, template
 from tests.integration.chart_cases import Case
 from tests.integration.exporter_chart_cases import (
     CASES,
@@ -41,7 +41,7 @@ def _made(values: str, arguments: tuple[str, ...]) -> list[Object]:
         file.write(values)
         file.flush()
         text = template("--values", file.name, *arguments, chart=CHART)
-    return [each for each in yaml.load_all(text, LOADER) if each]
+    return parse(text)
 
 
 def made(values: Object, *arguments: str) -> list[Object]:
@@ -239,7 +239,7 @@ def test_commands_of_the_page_are_understood() -> None:
     for _helm, _upgrade, release, chart, _install, *flags in lines:
         folder = charts.CHARTS / chart.rpartition("/")[2]
         rendered = template(*flags, chart=folder, release=release)
-        found = [each for each in yaml.load_all(rendered, LOADER) if each]
+        found = parse(rendered)
         assert [
             each for each in found if each["kind"] == "Deployment" and "promex" in each["metadata"]["name"]
         ]
