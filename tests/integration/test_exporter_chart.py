@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import charts, helm
-from devcluster.kubectl import parse
+from devcluster import charts, helm, kubectl
 from devcluster.paths import REPOSITORY
 from devcluster.progress import ClusterError
 from exporter.settings import OPTIONS, parse
@@ -41,7 +40,7 @@ def _made(values: str, arguments: tuple[str, ...]) -> list[Object]:
         file.write(values)
         file.flush()
         text = template("--values", file.name, *arguments, chart=CHART)
-    return parse(text)
+    return kubectl.parse(text)
 
 
 def made(values: Object, *arguments: str) -> list[Object]:
@@ -239,7 +238,7 @@ def test_commands_of_the_page_are_understood() -> None:
     for _helm, _upgrade, release, chart, _install, *flags in lines:
         folder = charts.CHARTS / chart.rpartition("/")[2]
         rendered = template(*flags, chart=folder, release=release)
-        found = parse(rendered)
+        found = kubectl.parse(rendered)
         assert [
             each for each in found if each["kind"] == "Deployment" and "promex" in each["metadata"]["name"]
         ]
