@@ -142,8 +142,10 @@ def test_documents_are_valid_for_the_schema() -> None:
 
 def test_the_scrapes_query_is_on_the_wire_as_measured() -> None:
     """To the byte, for backends that know their clients' queries by their text."""
-    points = ("stacksCountByState", "resourcesCountByDrift", "avgStackSizeByResourceCount")
-    points += ("averageRunDuration", "medianRunDuration")
+    points = [
+        *("stacksCountByState", "resourcesCountByDrift", "avgStackSizeByResourceCount"),
+        *("averageRunDuration", "medianRunDuration"),
+    ]
     assert json.loads(documents.SCRAPE.body()) == {
         "query": "query PrometheusExporter{publicWorkerPool{parallelism,busyWorkers,pendingRuns},"
         "workerPools{id,name,pendingRuns,busyWorkers,workers{id,drained}},"
