@@ -15,12 +15,12 @@ MAIN_OPERATION: Final = "PrometheusExporter"
 """Operation name of the scrape's query, which backends may tell the exporter by."""
 
 _ROOTS: Final = {
-    "publicWorkerPool": "{parallelism busyWorkers pendingRuns}",
-    "workerPools": "{id name pendingRuns busyWorkers workers{id drained}}",
-    "usage": "{billingPeriodStart billingPeriodEnd usedPrivateMinutes usedPublicMinutes usedSeats}",
+    "publicWorkerPool": "{parallelism,busyWorkers,pendingRuns}",
+    "workerPools": "{id,name,pendingRuns,busyWorkers,workers{id,drained}}",
+    "usage": "{billingPeriodStart,billingPeriodEnd,usedPrivateMinutes,usedPublicMinutes,usedSeats}",
     "metrics": "{"
-    + " ".join(
-        f"{name}{{value labels}}"
+    + ",".join(
+        f"{name}{{value,labels}}"
         for name in (
             "stacksCountByState",
             "resourcesCountByDrift",
@@ -51,12 +51,12 @@ class Operation:
 
 
 def _query(name: str, roots: Mapping[str, str]) -> Operation:
-    selections = " ".join(f"{root}{fields}" for root, fields in roots.items())
+    selections = ",".join(f"{root}{fields}" for root, fields in roots.items())
     return Operation(f"query {name}{{{selections}}}", name)
 
 
 EXCHANGE: Final = Operation(
-    "mutation($id:ID!,$secret:String!){apiKeyUser(id:$id,secret:$secret){jwt validUntil}}"
+    "mutation($id:ID!,$secret:String!){apiKeyUser(id:$id,secret:$secret){jwt,validUntil}}"
 )
 """An API key for a token."""
 
@@ -66,14 +66,14 @@ SCRAPE: Final = _query(MAIN_OPERATION, _ROOTS)
 POOLS_ONLY: Final = _query(MAIN_OPERATION, {"workerPools": _ROOTS["workerPools"]})
 """What API keys may ask of a backend that keeps the other roots from them."""
 
-SCHEDULABLE: Final = _query(f"{MAIN_OPERATION}SchedulableRuns", {"workerPools": "{id schedulableRunsCount}"})
+SCHEDULABLE: Final = _query(f"{MAIN_OPERATION}SchedulableRuns", {"workerPools": "{id,schedulableRunsCount}"})
 """Runs that need a worker now."""
 
 WAITING: Final = _query(
     f"{MAIN_OPERATION}WaitingRuns",
     {
         "publicWorkerPool": "{schedulableRunsCount}",
-        "metrics": "{needsApprovalRuns{id} runsRequiringAttention{id}}",
+        "metrics": "{needsApprovalRuns{id},runsRequiringAttention{id}}",
     },
 )
 """Runs that wait for a person, which the API counts for the account; and the public pool's."""

@@ -140,6 +140,21 @@ def test_documents_are_valid_for_the_schema() -> None:
         assert f"query {operation.name}{{" in operation.document or not operation.name
 
 
+def test_the_scrapes_query_is_on_the_wire_as_measured() -> None:
+    """To the byte, for backends that know their clients' queries by their text."""
+    points = [
+        *("stacksCountByState", "resourcesCountByDrift", "avgStackSizeByResourceCount"),
+        *("averageRunDuration", "medianRunDuration"),
+    ]
+    assert json.loads(documents.SCRAPE.body()) == {
+        "query": "query PrometheusExporter{publicWorkerPool{parallelism,busyWorkers,pendingRuns},"
+        "workerPools{id,name,pendingRuns,busyWorkers,workers{id,drained}},"
+        "usage{billingPeriodStart,billingPeriodEnd,usedPrivateMinutes,usedPublicMinutes,usedSeats},"
+        f"metrics{{{','.join(f'{name}{{value,labels}}' for name in points)}}}}}",
+        "operationName": "PrometheusExporter",
+    }
+
+
 def test_names_follow_the_rules_of_prometheus() -> None:
     """One name once, one unit, a help; no name says a type that it isn't."""
     names = [family.name for family in FAMILIES]
