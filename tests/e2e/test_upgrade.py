@@ -27,7 +27,7 @@ from devcluster.progress import ClusterError
 from devcluster.relay import Relay
 from tests.e2e import nextversion
 from tests.e2e.harness import ROOT, Pool, Shell, make_pool, until
-from tests.e2e.nextversion import NEW_COLUMN, NEW_FIELD, NEXT, THIS, VERSION_LABEL
+from tests.e2e.nextversion import BREAKING, NEW_COLUMN, NEW_FIELD, NEXT, THIS, VERSION_LABEL
 from tests.e2e.operatorpods import NAMESPACE, NODE, NODE_LABEL, SERVICE, OperatorPods
 from tests.e2e.upgrading import ON_NODE, RELEASE, Stage, Traffic, identities
 from tests.faults.journal import Journal
@@ -54,7 +54,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[S
     except ClusterError as error:
         pytest.skip(f"NO HELM, SO UPGRADES AREN'T TESTED: {error}")
     folder = tmp_path_factory.mktemp("upgrade")
-    trees = {THIS: ROOT, NEXT: nextversion.make(folder / "next")}
+    trees = {THIS: ROOT} | {each: nextversion.make(folder / each, each) for each in (NEXT, BREAKING)}
     components = resolve(["controlplane", "node", "mosquitto", "mothership", "hookdriver"])
     with Relay([]) as service:
         options = Options(
@@ -260,11 +260,16 @@ def test_upgrades_and_rollbacks_lose_nothing(stage: Stage, tmp_path: Path) -> No
         used_by(stage, THIS)
         with traffic.phase("mothership rolled back"):
             stage.mothership(THIS)
-        with traffic.phase("operator and definitions upgraded before the mothership"):
-            stage.upgrade(NEXT)
-            stage.await_operators(NEXT)
+        with traffic.phase("upgraded to a breaking schema revision, before the mothership"):
+            stage.upgrade(BREAKING)
+            stage.await_operators(BREAKING)
+        used_by(stage, BREAKING)
         with traffic.phase("mothership upgraded after the operator"):
-            stage.mothership(NEXT)
+            stage.mothership(BREAKING)
+        with traffic.phase("rolled back from a breaking schema revision"):
+            stage.helm("rollback", RELEASE, "--wait", "--timeout", "3m")
+            stage.await_operators(THIS)
+        used_by(stage, THIS)
     verdict = traffic.verdict()
     for line in traffic.figures(verdict):
         _log.info(line)
