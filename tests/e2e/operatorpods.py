@@ -21,6 +21,7 @@ from devcluster import accounts
 from devcluster.cluster import Cluster
 from devcluster.ports import LOOPBACK, Ports
 from devcluster.processes import Component, Program
+from devcluster.progress import ClusterError
 from devcluster.relay import Relay
 from devcluster.site import answers
 from tests.faults import clients
@@ -105,6 +106,8 @@ class OperatorPods:
                 # The API server says what it thinks of one write; the next look begins anew.
                 if error.status not in (None, 404, 409):
                     self.faults.append(str(error))
+            except ClusterError as error:
+                self.faults.append(str(error))
 
     def _beat(self) -> None:
         """Say that the node lives."""

@@ -164,7 +164,7 @@ def installed(stage: Stage) -> set[str]:
         "deployments,services,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,secrets"
     )
     found = [*stage.shell.items(kinds), *stage.shell.items(inside, "-n", NAMESPACE)]
-    ours = ("spacelift", "workerpool", "worker.", "worker")
+    ours = ("spacelift", "worker")
     return {
         f"{each['kind']}/{each['metadata']['name']}"
         for each in found
@@ -204,10 +204,10 @@ def test_the_documents_commands_install_and_uninstall(
     stage.helm("uninstall", RELEASE, "--wait")
     until(lambda: installed(stage) == KEPT, f"{KEPT} is all that is left; there is {installed(stage)}")
     assert identities([pool]) == workers
+    stage.shell.kubectl("apply", "-f", "-", stdin=TEAMS)
     for flags in DOCUMENTED:
         # Without replicas: each would be replaced by the next before it is ready.
         more = ("--set", "controllerManager.replicas=0")
-        stage.shell.kubectl("apply", "-f", "-", stdin=TEAMS)
         as_written(stage, tmp_path, install, *where, *more, *flags)
         assert stage.deployed()["info"]["status"] == "deployed"
     gate.touch()
@@ -220,7 +220,7 @@ def test_the_documents_commands_install_and_uninstall(
     assert journal.read().starts == journal.read().ends == {"only": 1}
     assert installed(stage) == everything
 
-    stage.shell.kubectl("delete", "workerpools", "--all", "--all-namespaces", "--timeout=60s")
+    stage.shell.kubectl("delete", "workerpools", "--all", "--all-namespaces", "--timeout=50s")
     stage.shell.kubectl("delete", "workers", "--all", "--all-namespaces")
     stage.helm("uninstall", RELEASE, "--wait")
     stage.shell.kubectl("delete", "crd", "workerpools.workers.spacelift.io", "workers.workers.spacelift.io")

@@ -166,12 +166,12 @@ class Traffic:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Do something while runs go on: some begin during it and after it, and those that last aren't touched."""
-        before, began = [stream.started() for stream in self.streams], time.time()
+        began = time.time()
         yield
         self.phases.append(Phase(name, began, time.time()))
-        for stream, count in zip(self.streams, before, strict=True):
+        for stream in self.streams:
             stream.untouched()
-            until(partial(stream.begun_since, count), f"runs go on after: {name}", 60)
+            until(partial(stream.begun_since, stream.started()), f"runs go on after: {name}", 60)
 
     def verdict(self) -> Verdict:
         """Judge every run of every pool."""
