@@ -80,14 +80,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[S
 
 def by_kubectl(stage: Stage, folder: Path) -> None:
     """Install this version as docs/install.md says, on the operators' node."""
-    where = {"spec": {"template": {"spec": {"nodeSelector": {NODE_LABEL: NODE}}}}}
-    target = {"kind": "Deployment", "name": DEPLOYMENT}
-    patch = json.dumps({"apiVersion": "apps/v1", "metadata": {"name": DEPLOYMENT}, **target, **where})
+    patch = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": DEPLOYMENT},
+        "spec": {"template": {"spec": {"nodeSelector": {NODE_LABEL: NODE}}}},
+    }
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [os.path.relpath(ROOT / "manifests", folder)],
-        "patches": [{"target": {"kind": "Deployment"}, "patch": patch}],
+        "patches": [{"target": {"kind": "Deployment"}, "patch": json.dumps(patch)}],
     }
     (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
     stage.shell.kubectl("apply", "--server-side", "-k", str(folder))
