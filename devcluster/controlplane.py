@@ -28,11 +28,13 @@ API_NAMES = (
 # What the product and its tests meet. Each controller left out is one less that starts, lists and watches.
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
+    "deployment-controller",
     "disruption-controller",
     "garbage-collector-controller",
     "namespace-controller",
     "node-lifecycle-controller",
     "pod-garbage-collector-controller",
+    "replicaset-controller",
     "resourcequota-controller",
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",

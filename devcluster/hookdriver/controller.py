@@ -2,8 +2,8 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
@@ -49,6 +49,7 @@ class Runtime:
     events: Events
     workers: int
     relist_seconds: float
+    services: Mapping[str, str] = field(default_factory=dict)
 
 
 class ParentKey(NamedTuple):
@@ -90,7 +91,10 @@ class Controller(ABC):
         self.children = [acquire(res) for _, res in children]
         self.queue: WorkQueue[ParentKey] = WorkQueue(config.name)
         self.finalizer = Finalizer(runtime.api, config.finalizer, wanted=config.finalize is not None)
-        webhooks = {hook: Webhook(hook, runtime.workers, endpoint) for hook, endpoint in endpoints.items()}
+        webhooks = {
+            hook: Webhook(hook, runtime.workers, endpoint, runtime.services)
+            for hook, endpoint in endpoints.items()
+        }
         self.hooks = {hook: webhooks[hook] for hook in (config.sync, config.finalize) if hook}
         customize = webhooks[config.customize] if config.customize else None
         self.customize = Customize(

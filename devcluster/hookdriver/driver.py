@@ -41,6 +41,7 @@ class Driver:
             Events(self._api),
             settings.workers,
             settings.relist_seconds,
+            settings.services,
         )
         self._queue: WorkQueue[ControllerKey] = WorkQueue("controllers")
         self._sources: dict[str, Cache] = {}

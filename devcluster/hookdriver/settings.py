@@ -21,6 +21,8 @@ class Settings:
     """Seconds that the cache of a resource stays behind, by plural name, with or without its group."""
     relist_seconds: float
     """How often every parent is synced without a reason; 30 minutes as in Metacontroller."""
+    services: Mapping[str, str]
+    """Where hooks of a Service are, by the authority of their URL: host:port -> host:port of this machine."""
     health_address: str
     """host:port for /healthz and /readyz; empty: none."""
     log_level: str
@@ -45,6 +47,14 @@ def parse_settings(arguments: Sequence[str]) -> Settings:
         help="keep a resource's cache behind (pods=2, workers.workers.spacelift.io=0.5); repeatable",
     )
     parser.add_argument("--cache-flush-interval", type=_seconds, default=1800.0, help="30m, 90s or seconds")
+    parser.add_argument(
+        "--service",
+        action="append",
+        default=[],
+        type=_service,
+        metavar="HOST:PORT=ADDRESS",
+        help="call hooks of this Service at host:port ADDRESS, where no cluster DNS is; repeatable",
+    )
     parser.add_argument("--health-probe-bind-address", default="", help="host:port; default: none")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     options = parser.parse_args(arguments)
@@ -55,6 +65,7 @@ def parse_settings(arguments: Sequence[str]) -> Settings:
         burst=options.client_go_burst,
         lags=dict(options.lag),
         relist_seconds=options.cache_flush_interval,
+        services=dict(options.service),
         health_address=options.health_probe_bind_address,
         log_level=options.log_level,
     )
@@ -65,6 +76,13 @@ def _lag(text: str) -> tuple[str, float]:
     if not resource or not seconds:
         raise argparse.ArgumentTypeError(f"{text!r} is not RESOURCE=SECONDS")
     return resource, _seconds(seconds)
+
+
+def _service(text: str) -> tuple[str, str]:
+    name, _, address = text.partition("=")
+    if ":" not in name or ":" not in address:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT=HOST:PORT")
+    return name, address
 
 
 def _seconds(text: str) -> float:

@@ -2,8 +2,11 @@
 
 import math
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 import urllib3
@@ -19,15 +22,31 @@ _TOO_MANY_REQUESTS = 429
 
 
 class Webhook:
-    """One hook of one controller; safe to use from many threads."""
+    """One hook of one controller; safe to use from many threads.
 
-    def __init__(self, config: HookConfig, connections: int, endpoint: Endpoint | None = None) -> None:
+    `services` says where a Service is that the URL names (host:port -> host:port); the certificate is checked for the name.
+    """
+
+    def __init__(
+        self,
+        config: HookConfig,
+        connections: int,
+        endpoint: Endpoint | None = None,
+        services: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.config = config
         endpoint = endpoint or Endpoint()
+        url = urlsplit(config.url)
+        self._url = urlunsplit(url._replace(netloc=services.get(url.netloc, url.netloc)))
         self._headers = {"Content-Type": "application/json"}
         if endpoint.authorization:
             self._headers["Authorization"] = endpoint.authorization
+        known = url.netloc in services
+        if known:
+            self._headers["Host"] = url.netloc
         self._pool = urllib3.PoolManager(maxsize=connections, retries=False, ssl_context=endpoint.tls)
+        if known and url.scheme == "https":
+            self._pool.connection_pool_kw["server_hostname"] = url.hostname
 
     def call(self, request: Object) -> bytes:
         """Return the body of the answer; raises HookError, or TooManyRequests when the hook wants a pause."""
@@ -57,7 +76,7 @@ class Webhook:
     def _request(self, body: bytes) -> urllib3.BaseHTTPResponse:
         return self._pool.request(
             "POST",
-            self.config.url,
+            self._url,
             body=body,
             headers=self._headers,
             timeout=urllib3.Timeout(total=self.config.timeout_seconds),

@@ -57,12 +57,6 @@ DIFFERENCES = (
     Difference("*", "metadata.labels.app.kubernetes.io/managed-by", NOTHING, "Helm", "every chart's labels"),
     Difference("*", f"metadata.labels.{INSTANCE}", NOTHING, ANY, "every chart's labels"),
     Difference("*Controller/*", "metadata.labels.app.kubernetes.io/name", NOTHING, ANY, "every chart's labels"),
-    Difference("*", f"spec.*matchLabels.{INSTANCE}", NOTHING, ANY, "two releases in one namespace are told apart"),
-    Difference("Service/*", f"spec.selector.{INSTANCE}", NOTHING, ANY, "the same"),
-    Difference("Deployment/*", f"spec.template.metadata.labels.{INSTANCE}", NOTHING, ANY, "the same"),
-    Difference("Deployment/*", "spec.template.metadata.labels.control-plane", NOTHING, "controller-manager", "releases of this name have had it in the Deployment's selector, which can't change"),
-    Difference("*", "spec.*matchLabels.control-plane", NOTHING, "controller-manager", "the same"),
-    Difference("Service/*", "spec.selector.control-plane", NOTHING, "controller-manager", "the same"),
     Difference("Service/*-metrics-service", "metadata.labels.app.kubernetes.io/component", NOTHING, "metrics", "a ServiceMonitor chooses by it"),
     Difference("Service/*-metrics-service", "spec.ports.0.name", "http", "https", "values name the ports; without TLS the default stays"),
     Difference("Deployment/*", f"{FIELD}.args.--hook-server-names={HOOKS},{HOOKS}.svc,{HOOKS}.svc.cluster.local", NOTHING, True, "names and domain are values; these are the operator's defaults"),
@@ -196,6 +190,4 @@ def test_the_egress_policy_is_the_components() -> None:
         for each in objects({"networkPolicy": {"egress": True}})
         if each["metadata"]["name"] == manifest["metadata"]["name"]
     ]
-    for label in (INSTANCE, "control-plane"):
-        del policy["spec"]["podSelector"]["matchLabels"][label]
     assert policy["spec"] == manifest["spec"]
