@@ -18,7 +18,7 @@ from devcluster.node.shapes import Json
 _NAME = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*(?::[0-9]+)?/)?"
 _REFERENCE = re.compile(
-    rf"^{_DOMAIN}{_NAME}(?:/{_NAME})*(?::[\w][\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?$"
+    rf"^{_DOMAIN}{_NAME}(?:/{_NAME})*(?::[\w][\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{32,}})?$"
 )
 
 
@@ -81,12 +81,18 @@ class ImageTable:
 def normalized(reference: str) -> str:
     """Return a reference with its tag spelled out, or raise InvalidImageName."""
     if not _REFERENCE.match(reference):
-        raise InvalidImageName(
-            f'Failed to apply default image tag "{reference}": couldn\'t parse image name "{reference}": '
-            "invalid reference format"
-        )
+        raise _invalid(reference, "invalid reference format")
+    digest = reference.partition("@sha256:")[2]
+    if digest and len(digest) != 64:
+        raise _invalid(reference, "invalid checksum digest length")
     tagged = ":" in reference.rsplit("/", 1)[-1] or "@" in reference
     return reference if tagged else f"{reference}:latest"
+
+
+def _invalid(reference: str, why: str) -> InvalidImageName:
+    return InvalidImageName(
+        f'Failed to apply default image tag "{reference}": couldn\'t parse image name "{reference}": {why}'
+    )
 
 
 def canonical(reference: str) -> str:

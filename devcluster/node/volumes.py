@@ -151,8 +151,13 @@ def _keys(kind: str, name: str, spec: Json, mode: int, lookup: Lookup) -> dict[s
         if item["key"] in data:
             files[item["path"]] = File(data[item["key"]], item.get("mode", mode))
         elif not optional:
-            word = "secret" if kind == "Secret" else "config"
-            raise VolumeError(f"references non-existent {word} key: {item['key']}")
+            # The kubelet's own words, which aren't alike.
+            words = (
+                "references non-existent secret"
+                if kind == "Secret"
+                else "configmap references non-existent config"
+            )
+            raise VolumeError(f"{words} key: {item['key']}")
     return files
 
 

@@ -238,7 +238,7 @@ def test_a_name_that_no_image_can_have(stage: Stage) -> None:
         pod={"customInitContainers": [{"name": "prepare", "image": image, "command": ["true"]}]}
     )
     run = pool.trigger("true")
-    _failed(pool, run, "InvalidImage", "container prepare", image, "invalid reference format")
+    _failed(pool, run, "InvalidImage", "container prepare", image, "invalid checksum digest length")
     _mend(pool, "pod")
     _takes_the_next(pool)
 
@@ -294,7 +294,7 @@ def test_a_missing_secret_of_the_worker_container(stage: Stage) -> None:
         ({"secret": {"secretName": "not-there"}}, 'volume "extra" : secret "not-there" not found'),
         (
             {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "not-there", "path": "x"}]}},
-            'volume "extra" : references non-existent config key: not-there',
+            'volume "extra" : configmap references non-existent config key: not-there',
         ),
     ],
     ids=["config map", "secret", "key"],

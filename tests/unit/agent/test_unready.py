@@ -45,7 +45,7 @@ def event_object(message: str, reason: str = "FailedMount", number: int = 0, **c
     [
         ("FailedMount", MOUNT + 'configmap "gone" not found'),
         ("FailedMount", MOUNT + 'secret "gone" not found'),
-        ("FailedMount", MOUNT + "references non-existent config key: gone"),
+        ("FailedMount", MOUNT + "configmap references non-existent config key: gone"),
         ("FailedMount", MOUNT + "references non-existent secret key: gone"),
         ("FailedMount", 'error processing PVC default/gone: persistentvolumeclaims "gone" not found'),
         ("FailedMapVolume", 'MapVolume.SetUp failed for volume "conf" : secret "gone" not found'),

@@ -39,6 +39,17 @@ def test_a_malformed_name_is_invalid(name: str) -> None:
         normalized(name)
 
 
+@pytest.mark.parametrize(
+    ("length", "why"),
+    [(31, "reference format"), (40, "checksum digest length"), (65, "checksum digest length")],
+)
+def test_a_digest_of_another_length_is_invalid(length: int, why: str) -> None:
+    """The reference package tells what is too short to be any digest from one that isn't of this kind."""
+    with pytest.raises(InvalidImageName, match=f"invalid {why}"):
+        normalized(f"name@sha256:{'a' * length}")
+    assert normalized(f"name@sha256:{'a' * 64}")
+
+
 def test_an_exact_name_goes_before_a_prefix() -> None:
     """Any tag may be mapped at once."""
     table = ImageTable({"repo/a:*": ONE, "repo/a:2": TWO})

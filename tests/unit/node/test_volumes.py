@@ -52,7 +52,11 @@ def test_items_choose_keys_paths_and_modes(tmp_path: Path) -> None:
         ),
         (
             {"secret": {"secretName": "s", "items": [{"key": "x", "path": "x"}]}},
-            "references non-existent secret key: x",
+            'volume "v" : references non-existent secret key: x',
+        ),
+        (
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "x", "path": "x"}]}},
+            'volume "v" : configmap references non-existent config key: x',
         ),
     ],
 )
