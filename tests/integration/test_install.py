@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,14 +62,16 @@ def apply(cluster: Cluster, *what: str) -> str:
     return done.stderr
 
 
-def versions(cluster: Cluster, *what: str) -> dict[str, str]:
-    """Return the resourceVersion of each object that is installed."""
-    found = json.loads(cluster.kubectl("get", *what, "-o", "json"))
+def versions(cluster: Cluster, *what: str) -> dict[str, tuple[str, int]]:
+    """Return resourceVersion and generation of each object that is installed."""
+    items = json.loads(cluster.kubectl("get", *what, "-o", "json"))["items"]
     return {
-        f"{each['kind']} {each['metadata'].get('namespace', '')}/{each['metadata']['name']}": each[
-            "metadata"
-        ]["resourceVersion"]
-        for each in found["items"]
+        f"{each['kind']} {about.get('namespace', '')}/{about['name']}": (
+            about["resourceVersion"],
+            about.get("generation", 0),
+        )
+        for each in items
+        for about in [each["metadata"]]
     }
 
 
@@ -106,6 +109,19 @@ def twice(cluster: Cluster, *what: str) -> None:
 def test_applying_twice_changes_nothing(cluster: Cluster, variant: str) -> None:
     """Not one resourceVersion, and no warning."""
     twice(cluster, "-f", file_of(cluster, variant))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *(("-k", str(MANIFESTS / folder)) for folder in ("metacontroller", "")),
+        *(("-f", str(MANIFESTS / file)) for file in ("install-metacontroller.yaml", "install.yaml")),
+    ],
+    ids=lambda what: f"{what[0]} {Path(what[1]).relative_to(REPOSITORY)}",
+)
+def test_applying_as_the_documents_say_twice_changes_nothing(cluster: Cluster, what: tuple[str, str]) -> None:
+    """The kustomizations and the one-file forms, word for word."""
+    twice(cluster, *what)
 
 
 def test_the_one_file_forms_are_what_the_sources_make(cluster: Cluster) -> None:
