@@ -68,6 +68,11 @@ test-node: venv ## End-to-end tests on a real node: kubelet, containerd, our ima
 	@$(BIN)/python -m pytest -v tests/node
 	@NODE=containerd $(BIN)/python -m pytest -v tests/e2e
 
+.PHONY: test-oldest
+test-oldest: venv ## The way of a run on the oldest supported Kubernetes (builds it the first time)
+	@$(CLUSTER) tools --oldest
+	@$(BIN)/python -m pytest -v tests/e2e/test_oldest_kubernetes.py
+
 .PHONY: faults
 faults: tools ## Every fault under a load of runs (RUNS=10000 for a long one, SEED= to repeat one, SCENARIOS="a b")
 	@$(BIN)/python -m tests.faults $(SCENARIOS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))

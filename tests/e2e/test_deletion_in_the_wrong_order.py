@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from devcluster.cluster import Cluster, Options
+from tests.e2e.audited import standing
 from tests.e2e.harness import ROOT, Journal, Pool, Shell, events, make_pool, remove_pool, until
 
 GRACES = ("--deregistration-grace=2s", "--verdict-report-grace=2s")
@@ -16,13 +17,9 @@ GRACES = ("--deregistration-grace=2s", "--verdict-report-grace=2s")
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
     """Start a cluster of this module's own: the others need theirs whole."""
-    options = Options(allow_paths=(outside,), arguments={"operator": GRACES})
-    running = Cluster(tmp_path_factory.mktemp("wrong-order") / "c", options)
-    try:
-        running.up()
+    options = Options(allow_paths=(outside,), arguments={"operator": GRACES}, audit=True)
+    with standing(Cluster(tmp_path_factory.mktemp("wrong-order") / "c", options)) as running:
         yield running
-    finally:
-        running.down()
 
 
 @pytest.fixture(scope="module")

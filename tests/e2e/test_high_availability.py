@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from devcluster.cluster import Cluster, Options
+from tests.e2e.audited import standing
 from tests.e2e.harness import Journal, Pool, Shell, make_pool, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -105,14 +106,11 @@ def settle(runs: dict[str, tuple[Pool, str]], seconds: float = 120) -> None:
 def pair(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Pair]:
     """Start a cluster with two replicas and three pools of two workers."""
     folder = tmp_path_factory.mktemp("pair")
-    running = Cluster(folder / "c", Options(allow_paths=(outside,), replicas=2))
-    try:
-        running.up()
+    options = Options(allow_paths=(outside,), replicas=2, audit=True)
+    with standing(Cluster(folder / "c", options)) as running:
         shell = Shell({**os.environ, **running.env()})
         pools = [make_pool(shell, name, folder, size=2) for name in POOLS]
         yield Pair(running, shell, pools)
-    finally:
-        running.down()
 
 
 @pytest.fixture(autouse=True)
