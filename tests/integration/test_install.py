@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -18,6 +20,7 @@ from devcluster import render
 from devcluster.cluster import Cluster
 from devcluster.objects import wait_established
 from devcluster.paths import REPOSITORY
+from tests.unit.docs.shell import shell_blocks
 
 MANIFESTS = REPOSITORY / "manifests"
 VARIANTS = {
@@ -243,3 +246,48 @@ def test_rights_on_secrets_are_where_they_should_be(cluster: Cluster, variant: s
             ("Role", "team-a"),
             ("Role", "team-b"),
         }
+
+
+PAGES = ("install.md", "helm.md", "rbac.md")
+TRIED = {
+    "kubectl apply": ("--dry-run=server",),
+    "kubectl label": ("--dry-run=server",),
+    "kubectl rollout status": ("--watch=false",),
+    "kubectl wait": ("--timeout=30s",),
+}
+"""How a command of the pages is tried: the API server judges it, nothing changes, nothing is waited for."""
+ELSEWHERE = {
+    "helm": "test_chart_package.py",
+    "--set-string": "test_chart_package.py",
+    "make charts": "test_chart_package.py",
+    "oc adm policy": "OpenShift's own; no such API here",
+}
+
+
+def commands() -> list[str]:
+    """Return the lines of the pages' shell blocks, OpenShift's kubectl by its name in other clusters."""
+    found = []
+    for page in PAGES:
+        for block in shell_blocks((REPOSITORY / "docs" / page).read_text(encoding="utf-8")):
+            found += [line for line in block.splitlines() if line and not line.startswith("#")]
+    return [re.sub(r"^oc apply", "kubectl apply", line) for line in found]
+
+
+def test_the_commands_of_the_pages_are_understood(cluster: Cluster) -> None:
+    """Every file, object and flag that they name exists, and what they send is admitted."""
+    tried = 0
+    for line in commands():
+        if line.startswith(tuple(ELSEWHERE)):
+            continue
+        (how,) = [flags for start, flags in TRIED.items() if line.startswith(start)]
+        done = subprocess.run(
+            [*shlex.split(line), *how],
+            cwd=REPOSITORY,
+            env=cluster.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        tried += 1
+    assert tried > len(PAGES) * 2
