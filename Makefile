@@ -63,10 +63,12 @@ test: lint ## Lint, then all tests, end-to-end ones and a short set of faults on
 	@$(BIN)/python -m tests.faults --short
 
 .PHONY: test-node
-test-node: venv ## End-to-end tests on a real node: kubelet, containerd, our images (docs/real-node.md)
+test-node: venv ## End-to-end tests and the short set of faults on a real node: kubelet, containerd, our images (docs/real-node.md)
 	@NODE=containerd $(CLUSTER) tools
 	@$(BIN)/python -m pytest -v tests/node
 	@NODE=containerd $(BIN)/python -m pytest -v tests/e2e
+	@echo "==> the short set of faults on a real node"
+	@NODE=containerd $(BIN)/python -m tests.faults --short
 
 .PHONY: test-oldest
 test-oldest: venv ## The way of a run on the oldest supported Kubernetes (builds it the first time)
@@ -74,8 +76,8 @@ test-oldest: venv ## The way of a run on the oldest supported Kubernetes (builds
 	@$(BIN)/python -m pytest -v tests/e2e/test_oldest_kubernetes.py
 
 .PHONY: faults
-faults: tools ## Every fault under a load of runs (RUNS=10000 for a long one, SEED= to repeat one, SCENARIOS="a b")
-	@$(BIN)/python -m tests.faults $(SCENARIOS) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+faults: tools ## Every fault under a load of runs (RUNS=10000 for a long one, SEED= to repeat one, SCENARIOS="a b", SHORT=1, NODE=containerd)
+	@$(BIN)/python -m tests.faults $(SCENARIOS) $(if $(SHORT),--short) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: fences
 fences: venv ## Switch each fence off in turn; something must show it (docs/fences.md)

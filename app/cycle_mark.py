@@ -13,6 +13,8 @@ from typing import Final
 
 import orjson
 
+from app.contract.fields import object_in
+
 MOST_SEQUENCE: Final = 2**40
 """Above this a number is somebody's slip: Workers' ULIDs have room for 48 bits of it."""
 
@@ -31,11 +33,8 @@ class CycleMark:
 
 def read_mark(annotation: str | None) -> CycleMark | None:
     """Return what the annotation says, None when there is none or somebody has made nonsense of it."""
-    try:
-        found = orjson.loads(annotation or "null")
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(found, dict):
+    found = object_in(annotation)
+    if found is None:
         return None
     request, sequence = found.get("id"), found.get("sequence")
     if not isinstance(request, str) or not isinstance(sequence, int) or isinstance(sequence, bool):

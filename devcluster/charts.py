@@ -20,14 +20,13 @@ from pathlib import Path
 from devcluster import helm
 from devcluster.paths import REPOSITORY
 from devcluster.progress import ClusterError
+from images import catalogue
 
 CHARTS = REPOSITORY / "charts"
 CHART = CHARTS / "spacelift-workerpool-controller"
-EARLIEST = 315532800
-"""1980-01-01, the first time that every archive format can hold."""
 
 
-def repository(command: Path, target: Path, *, url: str = "", epoch: int = EARLIEST) -> list[Path]:
+def repository(command: Path, target: Path, *, url: str = "", epoch: int = catalogue.EPOCH) -> list[Path]:
     """Write an archive of each chart and their index; return the files.
 
     `url` is where the archives will be found, empty beside the index; `epoch` are seconds since 1970. Raises
@@ -77,11 +76,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--to", type=Path, default=REPOSITORY / "dist" / "charts", help="folder to write to")
     parser.add_argument("--url", default="", help="where the archives will be found; empty: beside the index")
     chosen = parser.parse_args(arguments)
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", EARLIEST))
     try:
-        for file in repository(helm.helm(), chosen.to, url=chosen.url, epoch=epoch):
+        for file in repository(helm.helm(), chosen.to, url=chosen.url, epoch=catalogue.epoch(os.environ)):
             sys.stderr.write(f"wrote {file}\n")
-    except ClusterError as error:
+    except (ClusterError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -14,6 +14,7 @@ Everything listens on loopback, on ports of this cluster's own. All state is in 
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -43,7 +44,7 @@ from devcluster.paths import cluster_directory
 from devcluster.ports import Ports
 from devcluster.processes import Component, Program
 from devcluster.progress import ClusterError, Say, say_to_stderr
-from devcluster.relay import Relay
+from devcluster.relay import Relay, tcp_socket
 from devcluster.site import PURPOSES, Site
 from devcluster.state import Claim, ProcessRecord, State
 from devcluster.steps import Step
@@ -95,7 +96,9 @@ class Cluster:
         """Describe a cluster, by its name below .cluster or by a directory of its own; `up` starts it."""
         chosen = options or Options()
         self._replicas = replicas(chosen.replicas)
-        service = {links.SERVICE} if chosen.replicas > 1 else frozenset[str]()
+        # On a real node several replicas have a real Service.
+        relayed = chosen.replicas > 1 and chosen.node == PROCESSES
+        service = {links.SERVICE} if relayed else frozenset[str]()
         self.options = replace(
             chosen,
             components=resolve(chosen.components if components is None else components),
@@ -161,10 +164,22 @@ class Cluster:
             raise ClusterError(msg)
         return self._components[name]
 
-    def equip(self, name: str, arguments: Sequence[str]) -> None:
-        """Give a component other further arguments (`Options.arguments`), from its next start on."""
-        self.options = replace(self.options, arguments={**self.options.arguments, name: tuple(arguments)})
+    def equip(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Give a component other further arguments (`Options`), and environment if given, from its next start on."""
+        self.options = replace(
+            self.options,
+            arguments={**self.options.arguments, name: tuple(arguments)},
+            environment=self.options.environment
+            if environment is None
+            else {**self.options.environment, name: dict(environment)},
+        )
         self._equip(name)
+
+    def make_socket(self) -> socket.socket:
+        """Return a TCP socket of the network in which the parts and their relays are."""
+        return tcp_socket()
 
     def _equip(self, name: str) -> None:
         if self._credentials is None:
@@ -326,9 +341,12 @@ class Cluster:
             present = [found for name, found in self._processes().items() if kind(name) in row]
             with ThreadPoolExecutor(max_workers=len(COMPONENTS) + len(self._replicas)) as pool:
                 list(pool.map(lambda component: component.stop(), present))
+        self._close_relays()
+        self._sweep()
+
+    def _close_relays(self) -> None:
         links.close(self._relays)
         self._relays = {}
-        self._sweep()
 
     def _sweep(self) -> None:
         """Remove what the processes could not remove themselves."""

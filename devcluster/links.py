@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from devcluster.ports import LOOPBACK
-from devcluster.relay import Relay
+from devcluster.relay import Address, MakeSocket, Relay, tcp_socket
 
 HOOKS = "operator-hooks"
 SERVICE = "hookdriver-operator"
@@ -35,13 +36,30 @@ def check(names: Collection[str]) -> frozenset[str]:
     return wanted
 
 
-def relays(names: Collection[str], ports: Mapping[str, int]) -> dict[str, Relay]:
+@dataclass(frozen=True)
+class Inside:
+    """A network that isn't this process's, in which relays stand."""
+
+    make_socket: MakeSocket
+    host: str
+    """The address at which relays listen there."""
+    servers: Mapping[str, Address]
+    """Where servers are that don't listen on loopback there, by the purpose of their port."""
+
+
+HERE = Inside(tcp_socket, LOOPBACK, {})
+
+
+def relays(names: Collection[str], ports: Mapping[str, int], where: Inside = HERE) -> dict[str, Relay]:
     """Return a started relay for each link; the port of `relay-<link>` is where it listens."""
     made: dict[str, Relay] = {}
     try:
         for name in sorted(names):
-            relay = Relay(_backends(LINKS[name], ports), port=ports[purpose(name)])
-            made[name] = relay.start()
+            server = LINKS[name]
+            backends = [where.servers[server]] if server in where.servers else _backends(server, ports)
+            made[name] = Relay(
+                backends, where.host, ports[purpose(name)], where.make_socket, where.make_socket
+            ).start()
     except BaseException:
         close(made)
         raise

@@ -136,6 +136,19 @@ class Component:
             elif self._process is not None:
                 self._kill_group(self._process)
 
+    def freeze(self) -> None:
+        """Stop all of its process group, as a machine that is paused does; `thaw` lets it go on."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let what was frozen go on; nothing happens to what was not, or does not run."""
+        with contextlib.suppress(ProcessLookupError, ClusterError):
+            os.killpg(self.pid, signal.SIGCONT)
+
+    def processes(self) -> list[int]:
+        """Return the processes of its group; empty when it doesn't run."""
+        return _members(self.pid) if self.running else []
+
     def last_lines(self) -> str:
         """Return the end of what the current process logged."""
         try:
@@ -178,6 +191,19 @@ class Component:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _members(group: int) -> list[int]:
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                stat = (process / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(stat[2]) == group and stat[0] != "Z":
+                found.append(int(process.name))
+    return found
 
 
 def start_ticks(pid: int) -> int | None:

@@ -19,6 +19,7 @@ from devcluster.ports import LOOPBACK
 from devcluster.progress import ClusterError
 
 Address = tuple[str, int]
+MakeSocket = Callable[[], socket.socket]
 T = TypeVar("T")
 CHUNK = 1 << 16
 # How much one direction of one connection may hold back while it is delayed, in chunks.
@@ -30,6 +31,11 @@ TURNS_TO_CLOSE = 3
 _RESET = struct.pack("ii", 1, 0)
 
 
+def tcp_socket() -> socket.socket:
+    """Return a TCP socket of this process's own network."""
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+
 class Relay:
     """A relay from one port to the first of its backends, in turn, that takes the connection."""
 
@@ -38,13 +44,15 @@ class Relay:
         backends: Sequence[Address],
         host: str = LOOPBACK,
         port: int = 0,
-        make_socket: Callable[[], socket.socket] | None = None,
+        make_socket: MakeSocket | None = None,
+        make_listener: MakeSocket = tcp_socket,
     ) -> None:
         """Describe the relay; port 0 means any free one. Nothing listens before `start`.
 
-        `make_socket` makes the sockets that connect to backends: one belongs to the network namespace it is made in.
+        `make_socket` makes the sockets that connect to backends, `make_listener` those that listen: a socket belongs to
+        the network namespace it is made in.
         """
-        self._make_socket = make_socket
+        self._make_socket, self._make_listener = make_socket, make_listener
         self._backends = tuple(backends)
         self._host, self._wanted_port = host, port
         self._turn = 0
@@ -73,6 +81,11 @@ class Relay:
             raise ClusterError(msg)
         found: int = self._guard.getsockname()[1]
         return found
+
+    @property
+    def backends(self) -> tuple[Address, ...]:
+        """Where new connections are sent."""
+        return self._backends
 
     @property
     def connections(self) -> int:
@@ -138,7 +151,7 @@ class Relay:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_WITHIN)
 
     def _bound(self, port: int) -> socket.socket:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        bound = self._make_listener()
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((self._host, port))

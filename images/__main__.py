@@ -49,11 +49,10 @@ def _origin() -> catalogue.Origin:
     revision = _git("rev-parse", "HEAD") or "unknown"
     if _git("status", "--porcelain"):
         revision += "-changed"
-    epoch = os.environ.get("SOURCE_DATE_EPOCH") or str(catalogue.EPOCH)
-    if not epoch.isdecimal():
-        raise ImageError(f"SOURCE_DATE_EPOCH must be a number of seconds since 1970, not {epoch!r}")
     source = os.environ.get("SOURCE_URL") or catalogue.public_source(_git("remote", "get-url", "origin"))
-    return catalogue.Origin(version=catalogue.version(), revision=revision, source=source, epoch=int(epoch))
+    return catalogue.Origin(
+        version=catalogue.version(), revision=revision, source=source, epoch=catalogue.epoch(os.environ)
+    )
 
 
 def _git(*arguments: str) -> str:

@@ -19,8 +19,9 @@ SBOM: Final = "/usr/share/sbom/image.cdx.json"
 
 
 EPOCH: Final = 315532800
-"""The time of every file in an image, seconds since 1970: 1980 began. Always the same, so that a layer whose content is
-the same stays the same from one commit to the next, and a registry and a node keep it once."""
+"""The time of every file in what is built, seconds since 1970: 1980 began, the first that every archive format can hold.
+Always the same, so that a layer whose content is the same stays the same from one commit to the next, and a registry and
+a node keep it once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ IMAGES: Final = (
     Image("operator", "Dockerfile", "workerpool-operator", "operator"),
     Image("launcher", "launcher/Dockerfile", "workerpool-launcher", "launcher"),
     Image("mothership", "mothership/Dockerfile", "workerpool-mothership", "mothership"),
+    Image("exporter", "exporter/Dockerfile", "workerpool-exporter", "exporter"),
 )
 """What `make images` builds."""
 
@@ -60,6 +62,14 @@ class Origin:
     source: str
     epoch: int
     """Seconds since 1970."""
+
+
+def epoch(environment: Mapping[str, str]) -> int:
+    """Return the time of files, seconds since 1970: SOURCE_DATE_EPOCH's, or `EPOCH`; raises ValueError."""
+    text = environment.get("SOURCE_DATE_EPOCH") or str(EPOCH)
+    if not text.isdecimal():
+        raise ValueError(f"SOURCE_DATE_EPOCH must be a number of seconds since 1970, not {text!r}")
+    return int(text)
 
 
 def version() -> str:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import structlog
 from paho.mqtt import client as mqtt
@@ -24,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from mothership.decisions.reconnecting import Pace
 from mothership.settings import Address
 from protocol import MAX_PAYLOAD_BYTES
+from protocol.mqtt import MAX_PACKET_BYTES, Reason, Version
 
 KEEPALIVE_SECONDS = 30
 CONNECT_TIMEOUT_SECONDS = 10
@@ -37,18 +37,8 @@ PUBLISH_WINDOW = 100
 INSTANT_SECONDS = 2.0
 """An end this soon after a publish is what a broker does that doesn't allow it (facts/mqtt.md, row 17)."""
 
-PACKET_OVERHEAD = 4096
 _TICK = 1.0
-_UNSUPPORTED_VERSION = 0x84
-_SESSION_TAKEN_OVER = 0x8E
 _log = structlog.get_logger(component="broker-link")
-
-
-class Version(IntEnum):
-    """The versions of MQTT that are spoken, by their number on the wire."""
-
-    MQTT_3_1_1 = 4
-    MQTT_5 = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +116,8 @@ class BrokerClient:
         self._ended = self._accepted = False
         self._outbox: deque[tuple[str, bytes]] = deque()
         self._sent: dict[int, tuple[str, float]] = {}
+        # Held from a publish until it is noted: the broker's answer, or its end, may come in between.
+        self._noting = threading.Lock()
         self._confirmed: deque[tuple[int, str]] = deque()
         self._pace = Pace(settings.publish_rate, 1.0, time.monotonic())
         self._client = self._make_client()
@@ -203,20 +195,20 @@ class BrokerClient:
         return _TICK
 
     def _hand_over(self, topic: str, payload: bytes) -> None:
-        self._sent[self._client.publish(topic, payload, qos=1).mid] = (topic, time.monotonic())
+        with self._noting:
+            self._sent[self._client.publish(topic, payload, qos=1).mid] = (topic, time.monotonic())
 
     def _take_confirmations(self) -> None:
         for _ in range(len(self._confirmed)):
             mid, refusal = self._confirmed.popleft()
-            sent = self._sent.pop(mid, None)
-            if sent is None:
-                # The broker was quicker than the thread that is about to note the publish.
-                self._confirmed.append((mid, refusal))
-            elif refusal:
-                _log.error("broker refused a publish", topic=sent[0], reason=refusal)
+            with self._noting:
+                topic, _ = self._sent.pop(mid)
+            if refusal:
+                _log.error("broker refused a publish", topic=topic, reason=refusal)
 
     def _look_for_silence(self) -> None:
-        oldest = min((at for _, at in list(self._sent.values())), default=None)
+        with self._noting:
+            oldest = min((at for _, at in self._sent.values()), default=None)
         if oldest is not None and time.monotonic() - oldest > CONFIRM_TIMEOUT_SECONDS:
             self._refusal = f"a publish was not confirmed for {CONFIRM_TIMEOUT_SECONDS:.0f} s"
 
@@ -237,7 +229,8 @@ class BrokerClient:
     def _tell_of_instant_end(self) -> None:
         """Say what an end right after a publish may mean; the pause before the next try grows with each."""
         now = time.monotonic()
-        fresh = {topic for topic, at in list(self._sent.values()) if now - at < INSTANT_SECONDS}
+        with self._noting:
+            fresh = {topic for topic, at in self._sent.values() if now - at < INSTANT_SECONDS}
         if self._ended and fresh and not self.taken_over:
             _log.warning(
                 "broker closed right after a publish",
@@ -282,7 +275,7 @@ class BrokerClient:
     ) -> None:
         self._network_thread = threading.current_thread()
         if reason.is_failure:
-            self.version_refused = reason.value == _UNSUPPORTED_VERSION
+            self.version_refused = reason.value == Reason.UNSUPPORTED_VERSION
             self._refusal = f"connect: {reason}"
         else:
             allowed = getattr(properties, "ReceiveMaximum", PUBLISH_WINDOW)
@@ -294,7 +287,7 @@ class BrokerClient:
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
-        self.taken_over = reason.value == _SESSION_TAKEN_OVER
+        self.taken_over = reason.value == Reason.SESSION_TAKEN_OVER
         self._ended = True
         self._changed.set()
 
@@ -356,5 +349,5 @@ def _connect_properties() -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = SESSION_EXPIRY_SECONDS
     # A message that parsing would drop needn't come at all, and never fills the memory.
-    properties.MaximumPacketSize = MAX_PAYLOAD_BYTES + PACKET_OVERHEAD
+    properties.MaximumPacketSize = MAX_PACKET_BYTES
     return properties

@@ -7,7 +7,7 @@ from pathlib import Path
 from mothership.ca import MQTT_USER
 from mothership.files import DataFiles
 from mothership.settings import Address
-from protocol import MAX_PAYLOAD_BYTES
+from protocol.mqtt import MAX_PACKET_BYTES
 from protocol.topics import DEFAULT_NAMESPACE
 
 _CONFIG = """\
@@ -57,9 +57,6 @@ pattern read {namespace}/readonly/%u/+
 pattern write {namespace}/writeonly/%u/+
 """
 
-_PACKET_OVERHEAD = 4096
-"""Bytes of topic and properties around the largest payload."""
-
 
 def write_broker_config(
     files: DataFiles, listen: Address, directory: Path, namespace: str = DEFAULT_NAMESPACE
@@ -85,7 +82,7 @@ def write_broker_config(
             user=MQTT_USER,
             acl=acl.resolve(),
             store=store.resolve(),
-            packet=MAX_PAYLOAD_BYTES + _PACKET_OVERHEAD,
+            packet=MAX_PACKET_BYTES,
         ),
         encoding="utf-8",
     )

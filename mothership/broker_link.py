@@ -22,10 +22,10 @@ from mothership.broker_client import (
     LinkSettings,
     Published,
     Up,
-    Version,
     Woken,
 )
 from mothership.decisions.reconnecting import failures_after, pause
+from protocol.mqtt import Version
 
 __all__ = ["Arrived", "BrokerLink", "Down", "Event", "LinkSettings", "Published", "Up", "Woken"]
 

@@ -33,9 +33,9 @@ from app.agent.paho_client import (
     PahoClient,
     Received,
     Subscribed,
-    Version,
 )
 from app.agent.tls_faults import explained
+from protocol.mqtt import Version
 
 _TICK = 0.5
 _GOODBYE = 0.5
@@ -374,11 +374,11 @@ class Connection:
 
     def _sleep(self, seconds: float) -> None:
         end = self._clock() + seconds
+        # Not select.select: it takes no descriptor above 1,023, and a few hundred pools have more.
+        poller = select.poll()
+        poller.register(self._reader, select.POLLIN)
         while self._stopping is None and (left := end - self._clock()) > 0:
             self._progress = self._clock()
-            # Not select.select: it takes no descriptor above 1,023, and a few hundred pools have more.
-            poller = select.poll()
-            poller.register(self._reader, select.POLLIN)
             if poller.poll(min(left, _TICK) * 1000):
                 with contextlib.suppress(BlockingIOError):
                     self._reader.recv(65536)

@@ -26,7 +26,6 @@ from protocol.messages import (
     Message,
     Registered,
     RunCanceled,
-    RunRejected,
     RunReleased,
     RunScheduled,
     Unregister,
@@ -34,9 +33,6 @@ from protocol.messages import (
 )
 from protocol.runs import Outcome, Rejection, Result
 from protocol.sealing import SealError
-
-REJECTION_LIMIT = 4096
-"""Characters of a rejection's text, as the protocol bounds them: the API's own words can be longer."""
 
 _log = structlog.get_logger(__name__)
 
@@ -290,15 +286,5 @@ def _verdict_on(message: RunScheduled, decision: claim.Reject) -> tuple[str, Out
 
 def reject(session: Session, worker_ulid: str, message: RunScheduled, decision: claim.Reject) -> None:
     """Publish that a scheduled run will not be run by this Worker."""
-    rejected = RunRejected(
-        worker_uid=message.worker_uid,
-        pool_uid=message.pool_uid,
-        run=message.run,
-        stage=message.stage,
-        sequence=message.sequence,
-        assignment=message.assignment,
-        reason=decision.reason,
-        message=decision.message[:REJECTION_LIMIT],
-        outcome_reason=decision.outcome_reason,
-    )
-    session.publish(worker_ulid, f"rejected:{message.run}:{message.sequence}", rejected)
+    key = f"rejected:{message.run}:{message.sequence}"
+    session.publish(worker_ulid, key, claim.rejected(message, decision))

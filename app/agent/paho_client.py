@@ -12,7 +12,6 @@ import ssl
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage
@@ -23,23 +22,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from app.agent.link import ConnectionSettings
 from app.agent.tls_faults import explained
-from protocol import MAX_PAYLOAD_BYTES
+from protocol.mqtt import MAX_PACKET_BYTES, Reason, Version
 
 QOS = 1
-PACKET_OVERHEAD = 4096
-"""Bytes that a packet may have beyond the largest payload: topic and properties."""
-
-_NOT_AUTHORIZED = 0x87
-_UNSUPPORTED_VERSION = 0x84
-_SESSION_TAKEN_OVER = 0x8E
 _READS_PER_TURN = 64
-
-
-class Version(IntEnum):
-    """The versions of MQTT that are spoken, by their number on the wire."""
-
-    MQTT_3_1_1 = 4
-    MQTT_5 = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +193,7 @@ class PahoClient:
 
     def _on_connect(self, _c: Client, _u: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:  # noqa: ANN401
         if reason.is_failure:
-            declined = Declined(str(reason), version=reason.value == _UNSUPPORTED_VERSION)
+            declined = Declined(str(reason), version=reason.value == Reason.UNSUPPORTED_VERSION)
             self._happened.append(declined)
             return
         window = getattr(properties, "ReceiveMaximum", self._settings.in_flight)
@@ -216,7 +202,7 @@ class PahoClient:
     def _on_disconnect(self, _c: Client, _u: Any, flags: Any, reason: ReasonCode, _p: Any) -> None:  # noqa: ANN401
         if flags.is_disconnect_packet_from_server:
             text = f"the broker ended the connection: {reason}"
-            taken_over = reason.value == _SESSION_TAKEN_OVER
+            taken_over = reason.value == Reason.SESSION_TAKEN_OVER
             self._happened.append(Ended(text, taken_over, by_broker=True))
 
     def _on_subscribe(self, _c: Client, _u: Any, _m: int, reasons: list[ReasonCode], _p: Any) -> None:  # noqa: ANN401
@@ -225,7 +211,7 @@ class PahoClient:
 
     def _on_publish(self, _c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Any) -> None:  # noqa: ANN401
         refusal = str(reason) if reason.is_failure else ""
-        self._happened.append(Confirmed(mid, refusal, denied=reason.value == _NOT_AUTHORIZED))
+        self._happened.append(Confirmed(mid, refusal, denied=reason.value == Reason.NOT_AUTHORIZED))
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:  # noqa: ANN401
         mid = message.mid if message.qos == QOS else None
@@ -295,5 +281,5 @@ def _connect_properties(settings: ConnectionSettings) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = settings.session_expiry
     # A message that parsing would drop needn't come at all, and never fills the memory.
-    properties.MaximumPacketSize = MAX_PAYLOAD_BYTES + PACKET_OVERHEAD
+    properties.MaximumPacketSize = MAX_PACKET_BYTES
     return properties

@@ -393,10 +393,7 @@ class Pools:
         if session is None or not session.state.ready or pool.deleting:
             return
         # The answer to our own last patch of a Worker may come after the news that it is gone: it holds no place.
-        known_names = (
-            each for each in self._roster.members(key) if self._cluster.workers.get(key[0], each.name)
-        )
-        members = list(known_names)
+        members = [each for each in self._roster.members(key) if self._cluster.workers.get(key[0], each.name)]
         entries = registration.of_pool((member.entry for member in members), state.uid)
         waiting = any(each.eligible and each.uid not in state.admitted for each in entries)
         known = {each.uid for each in entries}

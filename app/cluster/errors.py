@@ -19,9 +19,12 @@ from __future__ import annotations
 import email.utils
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+LONGEST_RETRY_AFTER: Final = 30.0
+"""Seconds at most that the server's own wish (Retry-After) counts for: what waits would else stand still for days."""
 
 _MESSAGE_LIMIT = 4096
 
@@ -53,7 +56,7 @@ class ApiError(Exception):
         self.request = request
         """Method and path of the call."""
         self.retry_after = retry_after
-        """Seconds the server asked to wait, when it did."""
+        """Seconds the server asked to wait, when it did, at most ``LONGEST_RETRY_AFTER``."""
         self.details: Mapping[str, Any] = details or {}
         """``details`` of the API's Status object, for example the causes of a 422."""
 
@@ -127,6 +130,8 @@ def error_from_status(
         retry_after = float(details["retryAfterSeconds"])
     if kind is TooManyRequests and retry_after is None:
         retry_after = 1.0
+    if retry_after is not None:
+        retry_after = min(max(retry_after, 0.0), LONGEST_RETRY_AFTER)
     return kind(
         message, status=status, reason=reason, request=request, retry_after=retry_after, details=details
     )
@@ -153,9 +158,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("Retry-After")
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+        return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
     except ValueError:
         return None

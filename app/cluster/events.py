@@ -27,9 +27,6 @@ QUEUE_LIMIT: Final = 5000
 PAUSES: Final = (1.0, 2.0, 5.0, 10.0)
 """Seconds before each further try of an Event for which the API server had no answer or no time."""
 
-LONGEST_PAUSE: Final = 30.0
-"""Seconds at most that the API server's own wish (Retry-After) holds up the Events behind."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -103,7 +100,7 @@ class EventRecorder:
             try:
                 return self._write_once(record)
             except (Unavailable, TooManyRequests) as error:
-                self._stopping.wait(min(error.retry_after or pause, LONGEST_PAUSE))
+                self._stopping.wait(error.retry_after or pause)
         return self._write_once(record)
 
     def _write_once(self, record: EventRecord) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import orjson
+
 from app.errors import HookRequestError
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -62,6 +64,15 @@ def optional_count_at(container: JsonObject, key: str, field: str, default: int)
     if value < 0:
         raise HookRequestError(field, "must not be negative")
     return value
+
+
+def object_in(annotation: str | None) -> JsonObject | None:
+    """Return the JSON object that an annotation holds, None when there is none or somebody has made nonsense of it."""
+    try:
+        found = orjson.loads(annotation or "null")
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def json_type(value: object) -> str:

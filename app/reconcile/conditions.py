@@ -11,9 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
-from app.contract.fields import JsonObject
+from app.contract.fields import JsonObject, object_in
 from app.reconcile.pool_view import PoolView
 from app.vocabulary import (
     CONDITION_FALSE,
@@ -114,11 +112,8 @@ def _parse(annotation: str | None) -> Connection | None:
 
     The CRD refuses a status with a malformed condition, and with it everything else in that status.
     """
-    try:
-        found = orjson.loads(annotation or "null")
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(found, dict):
+    found = object_in(annotation)
+    if found is None:
         return None
     state, time = _text(found, "state"), _text(found, "time")
     reason = _text(found, "reason") or state

@@ -4,8 +4,10 @@
                              |
     kubectl, mothership CLI  |  etcd <-- kube-apiserver <-- kube-controller-manager, kube-scheduler, hookdriver
       |                      |               ^    ^
-      +--relays on loopback--+---------------+    +-- kubelet -- containerd -- Pods: operator, mothership, broker, runs
-         (sockets made inside)               +------- kube-proxy, CoreDNS
+      +-gateways on loopback-+---------------+    +-- kubelet -- containerd -- Pods: operator, mothership, broker, runs
+        (sockets made inside)                +------- kube-proxy, CoreDNS
+
+Relays between parts (`Options.relays`) are this process's as well, and all of their sockets are made inside.
 
 containerd, kubelet, kube-proxy and CoreDNS also have mounts and processes of their own: when the first of these
 processes ends, all do, and with them mounts, bridge, routes and packet filters.
@@ -15,13 +17,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from devcluster import broker, build, controlplane, metacontroller, mothership, objects, operator
+from devcluster import broker, build, controlplane, links, metacontroller, mothership, objects, operator
 from devcluster.cluster import Cluster
-from devcluster.components import OBJECTS
+from devcluster.components import OBJECTS, kind
 from devcluster.kubectl import Document
 from devcluster.paths import cache
 from devcluster.ports import LOOPBACK, Ports
@@ -30,21 +34,31 @@ from devcluster.progress import ClusterError, Say, wait_until
 from devcluster.realnode import cgroups, images, means, network, shares, template, workloads
 from devcluster.realnode.deployed import Deployed, Deployment
 from devcluster.realnode.namespaces import Namespaces
+from devcluster.realnode.podlogs import PodLogs
 from devcluster.realnode.programs import Node
 from devcluster.realnode.sweeper import Sweeper
-from devcluster.realnode.workloads import ADDRESSES, Extra
+from devcluster.realnode.workloads import ADDRESSES, Endpoints, Extra
 from devcluster.relay import Address, Relay
 from devcluster.site import Site
 from devcluster.steps import Step
 
 NODE_READY_WITHIN = 60.0
-GATEWAYS: Mapping[str, Address] = {
+SERVERS: Mapping[str, Address] = {
     "mothership": (ADDRESSES["mothership"], workloads.MOTHERSHIP_PORT),
     "mosquitto": (ADDRESSES["mosquitto"], workloads.BROKER_PORT),
-    "operator-health": (ADDRESSES[workloads.HEALTH_SERVICE], workloads.HEALTH_PORT),
-    "operator-hooks": (ADDRESSES[workloads.HEALTH_SERVICE], workloads.HOOKS_PORT),
+    links.HOOKS: (workloads.HOOKS_ADDRESS, workloads.SERVICE_PORT),
 }
-"""What this machine reaches by a relay, by the port's purpose, and where that is in the node's network."""
+"""Where the servers are that are Pods, for relays between parts: at their Services."""
+
+
+def gateways(replicas: Sequence[str]) -> dict[str, Address]:
+    """Return what this machine reaches by a relay, by the port's purpose, and where that is in the node's network."""
+    reached = {purpose: SERVERS[purpose] for purpose in ("mothership", "mosquitto")}
+    for name in replicas:
+        address = ADDRESSES[f"{name}-health"]
+        hooks, health = operator.purposes(name)
+        reached |= {hooks: (address, workloads.HOOKS_PORT), health: (address, workloads.HEALTH_PORT)}
+    return reached
 
 
 @dataclass(frozen=True)
@@ -80,15 +94,14 @@ class ContainerCluster(Cluster):
     _parts: Parts
     _documents: Sequence[Document] = ()
     _sweeper: Sweeper | None = None
+    _logs: PodLogs | None = None
+    _gateways: dict[str, Relay]
 
     def beside(self, program: Program) -> Program:
         """Return a program as it runs beside the Pods, in the node's network with its DNS; it ends with the node."""
         return self._node.namespaces.enclosed(program)
 
     def _provide(self) -> Path:
-        if self.options.relays:
-            msg = f"relays {', '.join(sorted(self.options.relays))}: a cluster with a real node has none"
-            raise ClusterError(msg)
         if self.options.hooks_endpoint:
             msg = f"hooks at {self.options.hooks_endpoint}: nothing inside of a real node's network reaches them"
             raise ClusterError(msg)
@@ -102,6 +115,7 @@ class ContainerCluster(Cluster):
         return Site(self.directory, tools, ports, bridge=network.ADDRESS)
 
     def _prepare(self) -> None:
+        self._gateways = {}
         site = self.site
         credentials = controlplane.make_credentials(site)
         namespaces = Namespaces(site.root / "node")
@@ -118,8 +132,7 @@ class ContainerCluster(Cluster):
             program.name: Component(program, site.logs / f"{program.name}.log", self._say, self._record)
             for program in every
         }
-        deployed = (self._broker(), self._mothership(), self._operator())
-        self._components |= {each.name: each for each in deployed if each.name in self.options.components}
+        self._components |= self._deployments()
         self._record()
 
     def _control_plane(self, credentials: controlplane.Credentials) -> list[Program]:
@@ -139,39 +152,35 @@ class ContainerCluster(Cluster):
         # Among the node's mounts it finds the cluster's DNS, and so the operator's Service by its name.
         return self._node.namespaces.enclosed(program)
 
-    def _operator(self) -> Deployed:
-        selector = f"{workloads.OPERATOR_LABEL}={workloads.OPERATOR}"
-        where = Deployment(
-            workloads.OPERATOR_DEPLOYMENT, workloads.OPERATOR_NAMESPACE, selector, self.options.replicas
-        )
-        return self._deployed("operator", where, self._install)
-
-    def _mothership(self) -> Deployed:
-        def install() -> None:
-            made = workloads.mothership(self.site.mothership_data, self._extra("mothership"))
-            self.kubectl.apply(made)
-
-        return self._deployed(
-            "mothership", Deployment("mothership", workloads.NAMESPACE, "app=mothership"), install
-        )
-
-    def _broker(self) -> Deployed:
-        def install() -> None:
-            self.kubectl.apply(workloads.broker(self.site.root / "broker", self.site.mothership_data))
-
-        return self._deployed(
-            "mosquitto", Deployment("mosquitto", workloads.NAMESPACE, "app=mosquitto"), install
-        )
-
-    def _deployed(self, name: str, deployment: Deployment, install: Callable[[], None]) -> Deployed:
-        return Deployed(name, deployment, self.kubectl, self._node, self._say, install)
+    def _deployments(self) -> dict[str, Deployed]:
+        every = {
+            "mosquitto": Deployment("mosquitto", workloads.NAMESPACE, "app=mosquitto"),
+            "mothership": Deployment("mothership", workloads.NAMESPACE, "app=mothership"),
+        }
+        for name in self._replicas:
+            found, selector = workloads.deployment_of(name, self._replicas)
+            every[name] = Deployment(found, workloads.OPERATOR_NAMESPACE, selector)
+        wanted = {name: each for name, each in every.items() if kind(name) in self.options.components}
+        patterns = {name: each.log_folders for name, each in wanted.items()}
+        self._logs = PodLogs(self._node.home / "logs", patterns, self.site.logs)
+        return {
+            name: Deployed(name, each, self.kubectl, self._node.cgroup, self._logs, self._say)
+            for name, each in wanted.items()
+        }
 
     def _extra(self, name: str) -> Extra:
-        return Extra(
-            self.options.arguments.get(name, ()),
-            self.options.environment.get(name, {}),
-            self.options.replicas,
-        )
+        environment = dict(self.options.environment.get(name, {}))
+        if name == "operator" and "operator-api" in self.options.relays:
+            # In the place of what the kubelet tells every container: the Service `kubernetes`.
+            relay = self.site.ports[links.purpose("operator-api")]
+            environment |= {"KUBERNETES_SERVICE_HOST": network.ADDRESS, "KUBERNETES_SERVICE_PORT": str(relay)}
+        return Extra(self.options.arguments.get(name, ()), environment)
+
+    def _via(self, link: str, straight: str) -> str:
+        """Return the URL at which Pods reach the server of a link: its relay's if it has one."""
+        if link not in self.options.relays:
+            return straight
+        return f"{urlsplit(straight).scheme}://{network.ADDRESS}:{self.site.ports[links.purpose(link)]}"
 
     def _steps(self) -> dict[str, Step]:
         kubectl = self.kubectl
@@ -180,8 +189,9 @@ class ContainerCluster(Cluster):
         every = {
             "sandbox": Step(self._open),
             "gateways": Step(self._open_gateways, ("sandbox",)),
+            "relays": Step(self._open_relays, ("sandbox",)),
             "etcd": Step(self._starts("etcd"), ("sandbox",)),
-            "kube-apiserver": Step(self._starts("kube-apiserver"), ("etcd",)),
+            "kube-apiserver": Step(self._starts("kube-apiserver"), ("etcd", "relays")),
             "kube-controller-manager": Step(self._starts("kube-controller-manager"), control_plane),
             "kube-scheduler": Step(self._starts("kube-scheduler"), control_plane),
             "default-account": Step(
@@ -197,10 +207,11 @@ class ContainerCluster(Cluster):
             "documents": Step(self._read_documents),
             OBJECTS: Step(self._install, (*control_plane, "documents")),
             "mothership-data": Step(self._make_mothership_data),
-            "mosquitto": Step(self._starts("mosquitto"), ("mothership-data", *ready)),
-            "mothership": Step(self._starts("mothership"), ("mothership-data", *ready)),
-            "operator": Step(self._starts("operator"), (OBJECTS, *ready)),
-            "hooks-trusted": Step(lambda: operator.wait_trusted(self.site, kubectl), ("operator",)),
+            "workloads": Step(self._install_workloads, ("mothership-data", "namespace")),
+            "mosquitto": Step(self._starts("mosquitto"), ("workloads", *ready)),
+            "mothership": Step(self._starts("mothership"), ("workloads", *ready)),
+            **{name: Step(self._starts(name), (OBJECTS, *ready)) for name in self._replicas},
+            "hooks-trusted": Step(lambda: operator.wait_trusted(self.site, kubectl), self._replicas),
             "hookdriver-kubeconfig": Step(
                 lambda: metacontroller.write_kubeconfig(self.site, kubectl), (OBJECTS,)
             ),
@@ -209,6 +220,7 @@ class ContainerCluster(Cluster):
         helpers = {
             "documents": OBJECTS,
             "mothership-data": "mosquitto",
+            "workloads": "mosquitto",
             "hooks-trusted": "operator",
             "hookdriver-kubeconfig": "hookdriver",
         }
@@ -216,19 +228,29 @@ class ContainerCluster(Cluster):
         return {
             name: step
             for name, step in every.items()
-            if helpers.get(name, name) in chosen or helpers.get(name, name) not in left
+            if kind(helpers.get(name, name)) in chosen or kind(helpers.get(name, name)) not in left
         }
 
     def _open(self) -> None:
         self._starts("sandbox")()
+        if self._logs is not None:
+            self._logs.start()
         self._node.namespaces.opened(self.component("sandbox"))
 
     def _open_gateways(self) -> None:
         ports = self.site.ports
-        targets = {"kube-apiserver": (LOOPBACK, ports["kube-apiserver"]), **GATEWAYS}
+        targets = {"kube-apiserver": (LOOPBACK, ports["kube-apiserver"]), **gateways(self._replicas)}
         for purpose, target in targets.items():
-            relay = Relay([target], port=ports[purpose], make_socket=self._node.namespaces.make_socket)
-            self._relays[purpose] = relay.start()
+            relay = Relay([target], port=ports[purpose], make_socket=self.make_socket)
+            self._gateways[purpose] = relay.start()
+
+    def _open_relays(self) -> None:
+        where = links.Inside(self.make_socket, controlplane.ANYWHERE, SERVERS)
+        self._relays = links.relays(self.options.relays, self.site.ports, where)
+
+    def make_socket(self) -> socket.socket:
+        """Return a TCP socket of the node's network."""
+        return self._node.namespaces.make_socket()
 
     def _grants(self) -> list[Document]:
         return [*workloads.grants(), *shares.policy(self.options.allow_paths)]
@@ -245,19 +267,37 @@ class ContainerCluster(Cluster):
         self._documents = objects.read(self.kubectl, self.options.overlay)
 
     def _equip(self, name: str) -> None:
-        component = self.component(name)
-        if not isinstance(component, Deployed):
-            msg = f"{name} runs on a real node: it takes no further arguments"
+        if name == "hookdriver":
+            self.component(name).program = self._hookdriver()
+            return
+        equipped = {"operator": self._install, "mothership": self._install_mothership}
+        if name not in equipped:
+            msg = f"{name} of a real node takes no further arguments"
             raise ClusterError(msg)
-        component.install()
+        equipped[name]()
 
     def _install(self) -> None:
         # No Pod before the node and its DNS are there: a failed start is not tried again for ten seconds.
-        made = workloads.operator(self._documents, Extra(**{**vars(self._extra("operator")), "replicas": 0}))
-        objects.install(self.kubectl, made, None, left_out=())
+        made = workloads.operator(self._documents, self._extra("operator"), self._replicas)
+        hooks = self.site.via(links.SERVICE) if links.SERVICE in self.options.relays else None
+        objects.install(self.kubectl, made, hooks, left_out=())
+
+    def _install_workloads(self) -> None:
+        self.kubectl.apply(workloads.broker(self.site.root / "broker", self.site.mothership_data))
+        if "mothership" in self.options.components:
+            self._install_mothership()
+
+    def _install_mothership(self) -> None:
+        endpoints = Endpoints(
+            self._via("mothership-broker", workloads.BROKER_URL),
+            self._via("operator-broker", workloads.BROKER_URL),
+            self._via("launcher-mothership", workloads.MOTHERSHIP_URL),
+        )
+        data = self.site.mothership_data
+        self.kubectl.apply(workloads.mothership(data, self._extra("mothership"), endpoints))
 
     def _make_mothership_data(self) -> None:
-        mothership.make_authority(self.site, (LOOPBACK, workloads.MOTHERSHIP_HOST, workloads.BROKER_HOST))
+        mothership.make_authority(self.site, (LOOPBACK, network.ADDRESS, *workloads.HOSTS))
         broker.write_configuration(self.site, f"0.0.0.0:{workloads.BROKER_PORT}")
         for folder in (self.site.mothership_data, self.site.root / "broker"):
             for path in (folder, *folder.rglob("*")):
@@ -269,7 +309,14 @@ class ContainerCluster(Cluster):
             self.component("sandbox").end()
         super()._stop_all()
 
+    def _close_relays(self) -> None:
+        super()._close_relays()
+        links.close(self._gateways)
+        self._gateways = {}
+
     def _sweep(self) -> None:
+        if self._logs is not None:
+            self._logs.stop()
         if self._site is not None and hasattr(self, "_node"):
             self._node.namespaces.close()
         if self._sweeper is not None:

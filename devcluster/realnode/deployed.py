@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from devcluster.kubectl import Document, Kubectl
 from devcluster.processes import Component, Program
 from devcluster.progress import ClusterError, Say, wait_until
 from devcluster.realnode import cgroups
-from devcluster.realnode.programs import Node
+from devcluster.realnode.podlogs import PodLogs
 
 READY_WITHIN = 90.0
 GONE_WITHIN = 60.0
+SCALED_WITHIN = 60.0
+ASKED_WITHIN = "--request-timeout=10s"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,12 @@ class Deployment:
     name: str
     namespace: str
     selector: str
-    replicas: int = 1
+
+    @property
+    def log_folders(self) -> re.Pattern[str]:
+        """The names of its Pods' folders among the kubelet's logs."""
+        # <namespace>_<Deployment>-<template>-<Pod>_<uid>; after a long name the second hyphen is cut off.
+        return re.compile(rf"{self.namespace}_{self.name}(-[a-z0-9]+){{1,2}}_[^_]+")
 
 
 class Deployed(Component):
@@ -38,30 +46,35 @@ class Deployed(Component):
         name: str,
         deployment: Deployment,
         kubectl: Kubectl,
-        node: Node,
+        cgroup: str,
+        logs: PodLogs,
         say: Say,
-        install: Callable[[], None],
     ) -> None:
-        """Describe the component; `install` makes its objects, at the first start."""
-        super().__init__(Program(name, (), self._available), node.home / "logs", say)
+        """Describe the component; its objects are there when it is started, with no replicas.
+
+        `cgroup` is the control group below which the node's containers are.
+        """
+        super().__init__(Program(name, (), self._available), Path(), say)
         self._deployment = deployment
         self._kubectl = kubectl
-        self._cgroup = node.cgroup
-        self._install, self._installed = install, False
-
-    def install(self) -> None:
-        """Make its objects, or change them; its Pods are not touched before `start`."""
-        self._install()
+        self._cgroup = cgroup
+        self._logs = logs
+        self._missing = False
+        """Whether it was started and the API server doesn't know it yet."""
 
     @property
     def running(self) -> bool:
         """Whether a process of it lives."""
-        return bool(self._pids())
+        return bool(self._pids(self._uids()))
+
+    def processes(self) -> list[int]:
+        """Return its processes, as this machine counts."""
+        return self._pids(self._uids())
 
     @property
     def pid(self) -> int:
         """The first process's id, as this machine counts; raises when none runs."""
-        pids = self._pids()
+        pids = self._pids(self._uids())
         if not pids:
             msg = f"{self.name} is not running ({self.describe()})"
             raise ClusterError(msg)
@@ -69,13 +82,8 @@ class Deployed(Component):
 
     @property
     def log_path(self) -> Path:
-        """The log of its newest container."""
-        pattern = f"{self._deployment.namespace}_{self._deployment.name}-*/*/*.log"
-        found = sorted(super().log_path.glob(pattern), key=lambda path: path.stat().st_mtime)
-        if not found:
-            msg = f"{self.name} has logged nothing yet"
-            raise ClusterError(msg)
-        return found[-1]
+        """What all of its containers logged since the cluster's start, up to now."""
+        return self._logs.path(self.name)
 
     def describe(self) -> str:
         """Say in a few words how its Pods are."""
@@ -85,16 +93,16 @@ class Deployed(Component):
     def start(self, *, wait: bool = True) -> None:
         """Make its Pods and, unless told otherwise, wait until they are ready."""
         with self._lock:
-            if not self._installed:
-                self._install()
-                self._installed = True
-            self._scale(self._deployment.replicas)
+            self._missing = True
+            # Where the API server is down, `wait_ready` does it.
+            self._made()
         if wait:
             self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Wait until every replica is available; the error shows the end of its log."""
+        """Wait until it is available, making what `start` could not; the error shows the end of its log."""
         try:
+            wait_until(self._made, f"{self.name}: to be made", within=SCALED_WITHIN, say=self._say, pause=0.5)
             wait_until(self._available, self.name, within=READY_WITHIN, say=self._say, pause=0.1)
         except ClusterError as error:
             msg = f"{error}\n{self.last_lines()}"
@@ -111,16 +119,34 @@ class Deployed(Component):
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to all its processes. After KILL no Pod takes their place before `start`."""
         with self._lock:
-            if not self._pids():
+            pods = self._uids()
+            if not self._pids(pods):
                 msg = f"{self.name} is not running ({self.describe()})"
                 raise ClusterError(msg)
-            self._signal(number)
-            if number == signal.SIGKILL:
+            if number != signal.SIGKILL:
+                self._signal(number, pods)
+                return
+            # Dead to others from here on. Killed at once, the kubelet would start the containers again before it
+            # learns that nobody wants them any more.
+            self._signal(signal.SIGSTOP, pods)
+            # With the API server down nobody can be told: a kubelet that lives starts them again.
+            with contextlib.suppress(ClusterError):
                 self._scale(0)
-                # Between kill and scale the kubelet may have started a container again.
-                self._signal(number)
                 self._delete_pods()
-                wait_until(lambda: not self._pids(), f"{self.name}: its end", within=GONE_WITHIN)
+
+            def dead() -> bool:
+                self._signal(signal.SIGKILL, pods)
+                return not self._pids(pods)
+
+            wait_until(dead, f"{self.name}: its end", within=GONE_WITHIN, say=self._say, pause=0.05)
+
+    def freeze(self) -> None:
+        """Stop all processes of its Pods; a liveness probe ends them when that lasts."""
+        self._signal(signal.SIGSTOP, self._uids())
+
+    def thaw(self) -> None:
+        """Let what was frozen go on."""
+        self._signal(signal.SIGCONT, self._uids())
 
     def last_lines(self) -> str:
         """Return the end of what it logged, and how its Pods are."""
@@ -134,11 +160,20 @@ class Deployed(Component):
         return f"{self.name}: {self.describe()}\n{told}{events}{logged}"
 
     def _available(self) -> bool:
-        found = json.loads(self._get("deployment", self._deployment.name))
+        try:
+            found = json.loads(self._get("deployment", self._deployment.name))
+        except ClusterError:
+            return False
         status = found.get("status", {})
-        wanted = self._deployment.replicas
         seen = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
-        return bool(seen and status.get("availableReplicas", 0) == wanted == status.get("replicas", 0))
+        return bool(seen and status.get("availableReplicas", 0) == status.get("replicas", 0) == 1)
+
+    def _made(self) -> bool:
+        if self._missing:
+            with contextlib.suppress(ClusterError):
+                self._scale(1)
+                self._missing = False
+        return not self._missing
 
     def _scale(self, replicas: int) -> None:
         self._kubectl(
@@ -146,6 +181,7 @@ class Deployed(Component):
             f"deployment/{self._deployment.name}",
             f"--replicas={replicas}",
             f"--namespace={self._deployment.namespace}",
+            ASKED_WITHIN,
         )
 
     def _delete_pods(self) -> None:
@@ -157,6 +193,7 @@ class Deployed(Component):
             "--force",
             "--grace-period=0",
             "--wait=false",
+            ASKED_WITHIN,
         )
 
     def _pods(self) -> list[Document]:
@@ -166,14 +203,14 @@ class Deployed(Component):
     def _get(self, *what: str) -> str:
         return self._kubectl("get", *what, f"--namespace={self._deployment.namespace}", "-o", "json")
 
-    def _pids(self) -> list[int]:
-        return [
-            pid
-            for pod in self._pods()
-            for pid in cgroups.processes_of_pod(self._cgroup, pod["metadata"]["uid"])
-        ]
+    def _uids(self) -> list[str]:
+        # By the folders of the kubelet's logs: no API server is needed for them.
+        return [folder.name.rpartition("_")[2] for folder in self._logs.folders(self.name)]
 
-    def _signal(self, number: signal.Signals) -> None:
-        for pid in self._pids():
+    def _pids(self, pods: Iterable[str]) -> list[int]:
+        return [pid for uid in pods for pid in cgroups.processes_of_pod(self._cgroup, uid)]
+
+    def _signal(self, number: signal.Signals, pods: Iterable[str]) -> None:
+        for pid in self._pids(pods):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)

@@ -99,9 +99,12 @@ def archive(pause: Path, say: Say) -> Path:
 def fingerprint(repository: Path = REPOSITORY) -> str:
     """Name a state of the sources: a hash over every file that the images are made of."""
     digest = hashlib.sha256(" ".join(DEBIAN_PACKAGES).encode())
-    for path in _files([*(repository / name for name in SOURCES), HERE]):
-        digest.update(f"{path}\0{path.stat().st_mode:o}\0".encode())
-        digest.update(path.read_bytes())
+    for root in (*(repository / name for name in SOURCES), HERE):
+        for path in _files([root]):
+            # Not by its place on the machine: clones with the same sources have the same images.
+            name = path.relative_to(root.parent)
+            digest.update(f"{name}\0{path.stat().st_mode:o}\0".encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from devcluster import operator as operator_process
+from devcluster.components import MOST_REPLICAS, replicas
 from devcluster.kubectl import Document
 from devcluster.ports import LOOPBACK
 from devcluster.realnode import images
@@ -23,15 +24,23 @@ OPERATOR_LABEL = "app.kubernetes.io/name"
 OPERATOR = "spacelift-workerpool-controller"
 OPERATOR_DEPLOYMENT = "spacelift-workerpool-controller-controller-manager"
 OPERATOR_SERVICE = "spacelift-workerpool-controller-webhook-service"
-HEALTH_SERVICE = "operator-health"
-HOOK_SERVER_NAMES = (f"{OPERATOR_SERVICE}.{OPERATOR_NAMESPACE}.svc", LOOPBACK)
+HOOK_SERVER_NAMES = (f"{OPERATOR_SERVICE}.{OPERATOR_NAMESPACE}", LOOPBACK)
 """By which names the hooks are called: as Metacontroller does, and through this machine's relay."""
 UID = 1983
 MOTHERSHIP_PORT, BROKER_PORT, HOOKS_PORT, HEALTH_PORT = 8443, 8883, 9443, 8081
+REPLICA_LABEL = "devcluster/replica"
+"""Tells the Pods of several operators apart."""
 # Of the part of the range that the API server hands out last.
-ADDRESSES = {"mothership": "10.96.0.20", "mosquitto": "10.96.0.21", HEALTH_SERVICE: "10.96.0.22"}
+HOOKS_ADDRESS, SERVICE_PORT = "10.96.0.23", 443
+"""The Service that Metacontroller calls."""
+ADDRESSES = {
+    "mothership": "10.96.0.20",
+    "mosquitto": "10.96.0.21",
+    **{f"{name}-health": f"10.96.0.{30 + number}" for number, name in enumerate(replicas(MOST_REPLICAS))},
+}
 MOTHERSHIP_HOST = f"mothership.{NAMESPACE}.svc"
 BROKER_HOST = f"mosquitto.{NAMESPACE}.svc"
+HOSTS = (MOTHERSHIP_HOST, BROKER_HOST)
 MOTHERSHIP_URL = f"https://{MOTHERSHIP_HOST}:{MOTHERSHIP_PORT}"
 BROKER_URL = f"mqtts://{BROKER_HOST}:{BROKER_PORT}"
 
@@ -50,42 +59,72 @@ class Extra:
 
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] | None = None
-    replicas: int = 1
 
 
-def operator(documents: Iterable[Document], extra: Extra) -> list[Document]:
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the mothership finds the broker, and says that broker and itself are found."""
+
+    broker: str = BROKER_URL
+    public_broker: str = BROKER_URL
+    public_endpoint: str = MOTHERSHIP_URL
+
+
+def operator(
+    documents: Iterable[Document], extra: Extra, names: Sequence[str] = ("operator",)
+) -> list[Document]:
     """Return the installation's objects with the operator's image replaced and the Deployment adjusted.
 
-    Metacontroller's own Deployment is left out: what drives the hooks is a process beside the node's.
+    No Pod is asked for yet. Of several operators each is a Deployment of its own, so that one of them can be stopped
+    and stay so. Metacontroller's own Deployment is left out: what drives the hooks is a process beside the node's.
     """
-    changed = [
-        copy.deepcopy(document)
-        for document in documents
-        if document["kind"] != "Deployment" or document["metadata"]["name"] == OPERATOR_DEPLOYMENT
-    ]
-    for document in changed:
+    changed: list[Document] = []
+    for document in documents:
         if document["kind"] != "Deployment":
-            continue
-        spec = document["spec"]
-        spec["replicas"] = extra.replicas
-        for container in spec["template"]["spec"]["containers"]:
-            container["image"] = images.OPERATOR
-            container["imagePullPolicy"] = "IfNotPresent"
-            names = f"--hook-server-names={','.join(HOOK_SERVER_NAMES)}"
-            container["args"] = [*container.get("args", ()), names, *extra.arguments]
-            container["env"] = [*container.get("env", ()), *_env(extra)]
-    return [*changed, health_service()]
+            changed.append(copy.deepcopy(document))
+            if document["kind"] == "Service" and document["metadata"]["name"] == OPERATOR_SERVICE:
+                changed[-1]["spec"]["clusterIP"] = HOOKS_ADDRESS
+        elif document["metadata"]["name"] == OPERATOR_DEPLOYMENT:
+            single = len(names) == 1
+            changed += [_adjusted(document, extra, "" if single else name) for name in names]
+    return [*changed, *(_probes(name, several=len(names) > 1) for name in names)]
 
 
-def health_service() -> Document:
-    """Return the Service by which this machine asks the operator, ready or not."""
+def deployment_of(name: str, names: Sequence[str]) -> tuple[str, str]:
+    """Return name and selector of an operator's Deployment, of the operators `names`."""
+    if len(names) == 1:
+        return OPERATOR_DEPLOYMENT, f"{OPERATOR_LABEL}={OPERATOR}"
+    return name, f"{REPLICA_LABEL}={name}"
+
+
+def _adjusted(document: Document, extra: Extra, name: str) -> Document:
+    """Return the operator's Deployment as it is here; one of several has a name."""
+    changed = copy.deepcopy(document)
+    spec = changed["spec"]
+    spec["replicas"] = 0
+    more = [f"--hook-server-names={','.join(HOOK_SERVER_NAMES)}"]
+    if name:
+        changed["metadata"]["name"] = name
+        for labels in (spec["selector"]["matchLabels"], spec["template"]["metadata"]["labels"]):
+            labels[REPLICA_LABEL] = name
+        # As on the process node. A Pod's name, which the manifest gives it, is another after each start.
+        more.append(f"--replica-name={name}")
+    for container in spec["template"]["spec"]["containers"]:
+        container["image"] = images.OPERATOR
+        container["imagePullPolicy"] = "IfNotPresent"
+        container["args"] = [*container.get("args", ()), *more, *extra.arguments]
+        container["env"] = [*container.get("env", ()), *_env(extra)]
+    return changed
+
+
+def _probes(name: str, *, several: bool) -> Document:
+    """Return the Service by which this machine asks an operator, ready or not."""
     ports = [
         {"name": "hooks", "port": HOOKS_PORT, "targetPort": "hooks"},
         {"name": "probes", "port": HEALTH_PORT, "targetPort": "probes"},
     ]
-    return _service(
-        HEALTH_SERVICE, OPERATOR_NAMESPACE, {OPERATOR_LABEL: OPERATOR}, ports, publish_unready=True
-    )
+    selector = {REPLICA_LABEL: name} if several else {OPERATOR_LABEL: OPERATOR}
+    return _service(f"{name}-health", OPERATOR_NAMESPACE, selector, ports, publish_unready=True)
 
 
 def namespace() -> Document:
@@ -93,14 +132,15 @@ def namespace() -> Document:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
-def mothership(data: Path, extra: Extra) -> list[Document]:
-    """Return the mothership: one replica, because its database is a file."""
+def mothership(data: Path, extra: Extra, endpoints: Endpoints = Endpoints()) -> list[Document]:
+    """Return the mothership, not started yet: never more than one, because its database is a file."""
     arguments = [
         "serve",
         f"--data-dir={data}",
         f"--listen=0.0.0.0:{MOTHERSHIP_PORT}",
-        f"--broker={BROKER_URL}",
-        f"--public-endpoint={MOTHERSHIP_URL}",
+        f"--broker={endpoints.broker}",
+        f"--public-broker={endpoints.public_broker}",
+        f"--public-endpoint={endpoints.public_endpoint}",
         f"--launcher-image={images.LAUNCHER}",
         f"--default-runner-image={images.RUNNER}",
         *extra.arguments,
@@ -119,7 +159,7 @@ def mothership(data: Path, extra: Extra) -> list[Document]:
 
 
 def broker(configuration: Path, data: Path) -> list[Document]:
-    """Return the broker, with the configuration that the mothership wrote."""
+    """Return the broker, not started yet, with the configuration that the mothership wrote."""
     container = {
         "image": images.BROKER,
         "command": ["/usr/sbin/mosquitto", "-c", str(configuration / "mosquitto.conf")],
@@ -158,7 +198,7 @@ def _application(name: str, container: Document, folders: Sequence[Path], port: 
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
-            "replicas": 1,
+            "replicas": 0,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": spec},

@@ -10,8 +10,9 @@ import pytest
 from devcluster import clusters
 from devcluster.cluster import Cluster, Options
 from tests.e2e.audited import standing
-from tests.e2e.harness import Journal, Pool, Shell, make_pool, make_repository, remove_pool
+from tests.e2e.harness import PATIENCE, Journal, Pool, Shell, make_pool, make_repository, remove_pool
 
+HERE = Path(__file__).parent
 GRACES = (
     "--image-pull-grace=8s",
     "--container-config-grace=3s",
@@ -22,8 +23,13 @@ GRACES = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what judges the whole suite last."""
+    """Put what judges the whole suite last, and give tests on a real node the time that they wait there."""
     items.sort(key=lambda item: item.path.name == "test_permissions.py")
+    for item in items:
+        if PATIENCE > 1 and item.path.is_relative_to(HERE):
+            own = item.get_closest_marker("timeout")
+            seconds = PATIENCE * float(own.args[0] if own else item.config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(seconds), append=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

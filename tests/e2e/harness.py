@@ -15,9 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devcluster.cluster import CONTAINERS
+
 ROOT = Path(__file__).resolve().parents[2]
+REAL_NODE = os.environ.get("NODE") == CONTAINERS
+"""Whether Pods are containers of a kubelet here (docs/real-node.md)."""
 COMMAND_TIMEOUT = 60
 """Seconds that a single command may take."""
+PATIENCE = 3 if REAL_NODE else 1
+"""How many times longer things are waited for: containers take seconds to start where processes take none."""
 
 
 class CommandError(AssertionError):
@@ -64,7 +70,8 @@ class Shell:
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:  # noqa: ANN401 - what the condition returns
-    """Return the condition's first true value; fail, saying what was awaited, after `seconds`."""
+    """Return the condition's first true value; fail, saying what was awaited, after `seconds`, or more on a real node."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     last: Any = None
     while time.monotonic() < deadline:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from devcluster import clusters
 from devcluster.cluster import Cluster, Options
 from tests.e2e.audited import standing
 from tests.e2e.harness import ROOT, Journal, Pool, Shell, events, make_pool, remove_pool, until
@@ -18,7 +19,7 @@ GRACES = ("--deregistration-grace=2s", "--verdict-report-grace=2s")
 def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
     """Start a cluster of this module's own: the others need theirs whole."""
     options = Options(allow_paths=(outside,), arguments={"operator": GRACES}, audit=True)
-    with standing(Cluster(tmp_path_factory.mktemp("wrong-order") / "c", options)) as running:
+    with standing(clusters.make(tmp_path_factory.mktemp("wrong-order") / "c", options)) as running:
         yield running
 
 

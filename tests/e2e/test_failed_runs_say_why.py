@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Journal, Pool, Shell, apply, events, make_pool, remove_pool, until
+from tests.e2e.harness import (
+    PATIENCE,
+    Journal,
+    Pool,
+    Shell,
+    apply,
+    events,
+    make_pool,
+    remove_pool,
+    until,
+)
 
 Json = dict[str, Any]
 
@@ -159,7 +169,7 @@ def test_a_worker_container_out_of_memory(stage: Stage) -> None:
     run = pool.trigger("echo the-last-line; tail /dev/zero")
     _failed(pool, run, "OOMKilled", "container worker", "48Mi", "spec.pod.workerContainer.resources")
     assert pool.run(run)["outcome"]["exitCodes"]["worker"] == 137
-    assert _seconds_between(pool, run, "RunStarted", "RunFailed") < 15
+    assert _seconds_between(pool, run, "RunStarted", "RunFailed") < 15 * PATIENCE
     assert "\nthe-last-line\n" in pool.shell.mothership("run", "logs", run)
     assert len(pool.pods(run)) == 1
     _takes_the_next(pool)
@@ -167,9 +177,11 @@ def test_a_worker_container_out_of_memory(stage: Stage) -> None:
 
 def test_a_run_past_its_deadline(stage: Stage, journal: Journal) -> None:
     """DeadlineExceeded with the pool's own limit."""
-    pool = stage.pool(pod={"activeDeadlineSeconds": 8, "terminationGracePeriodSeconds": 5})
+    # The Pod's start counts as well.
+    seconds = 8 * PATIENCE
+    pool = stage.pool(pod={"activeDeadlineSeconds": seconds, "terminationGracePeriodSeconds": 5})
     run, _ = _in_flight(pool, journal)
-    _failed(pool, run, "DeadlineExceeded", "spec.pod.activeDeadlineSeconds", "8 s")
+    _failed(pool, run, "DeadlineExceeded", "spec.pod.activeDeadlineSeconds", f"{seconds} s")
     _takes_the_next(pool)
 
 

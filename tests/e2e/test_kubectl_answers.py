@@ -146,7 +146,7 @@ def test_describe_shows_the_id_of_a_pool_whose_key_was_broken_later(shell: Shell
 
 def test_the_operators_log_says_why_a_pool_cannot_register(cluster: Cluster, broken: Pool) -> None:
     """Who has no access to the pool's Events finds the same text there, with the pool's name."""
-    lines = (cluster.logs_dir / "operator.log").read_text().splitlines()
+    lines = cluster.component("operator").log_path.read_text().splitlines()
     text = "unable to base64 decode privateKey: illegal base64 data at input byte 1364"
     assert [line for line in lines if text in line and broken.name in line]
 

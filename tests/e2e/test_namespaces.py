@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from devcluster import clusters
 from devcluster.audit import Asked
 from devcluster.cluster import Cluster, Options
+from devcluster.operator import NAMESPACE, SERVICE_ACCOUNT
 from tests.e2e.audited import standing
 from tests.e2e.harness import (
     Journal,
@@ -25,7 +27,7 @@ from tests.e2e.harness import (
 )
 
 pytestmark = pytest.mark.timeout(600)
-OPERATOR = "system:serviceaccount:spacelift-worker-controller-system:spacelift-workerpool-controller-controller-manager"
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 ARGUMENTS = ("--namespaces=team-a,team-b", "--hook-require-token=false")
 
 
@@ -40,7 +42,7 @@ class Site:
 
 def taken_back(asked: Asked) -> bool:
     """Say that the operator may ask in vain where its grant was taken back, before it is given again."""
-    return asked.account == OPERATOR.removeprefix("system:serviceaccount:") and asked.namespace == "team-b"
+    return asked.account == f"{NAMESPACE}:{SERVICE_ACCOUNT}" and asked.namespace == "team-b"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Si
     options = Options(
         allow_paths=(outside,), overlay="namespaces", arguments={"operator": ARGUMENTS}, audit=True
     )
-    with standing(Cluster(folder / "c", options), taken_back) as running:
+    with standing(clusters.make(folder / "c", options), taken_back) as running:
         shell = Shell({**os.environ, **running.env()})
         shell.kubectl("create", "namespace", "team-c")
         shell.kubectl("delete", "rolebinding", "-n", "team-b", "--all")

@@ -16,7 +16,7 @@ from app.webhook.authority import AUTHORITY_LIFETIME, AUTHORITY_RENEWAL
 from app.webhook.trust import HookSecret
 from devcluster import audit
 from devcluster.cluster import Cluster
-from devcluster.operator import HOOK_SECRET, NAMESPACE
+from devcluster.operator import HOOK_SECRET, NAMESPACE, SERVICE_ACCOUNT
 from tests.e2e.harness import Journal, Pool, Shell, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -28,8 +28,6 @@ NEEDED = frozenset(
         "test_walking_skeleton.py",
     }
 )
-
-ACCOUNT = "spacelift-worker-controller-system:spacelift-workerpool-controller-controller-manager"
 
 
 @dataclass(frozen=True, order=True)
@@ -54,10 +52,11 @@ class Right:
 
 def rights(shell: Shell) -> Iterator[Right]:
     """Yield what the roles that are bound to the operator's account grant."""
-    namespace, name = ACCOUNT.split(":")
     for binding in [*shell.items("clusterrolebindings"), *shell.items("rolebindings", "-A")]:
         subjects = binding.get("subjects") or ()
-        if not any((each["name"], each.get("namespace")) == (name, namespace) for each in subjects):
+        if not any(
+            (each["name"], each.get("namespace")) == (SERVICE_ACCOUNT, NAMESPACE) for each in subjects
+        ):
             continue
         scope = binding["metadata"].get("namespace", "")
         reference = binding["roleRef"]
@@ -77,9 +76,9 @@ def _rights(role: str, rule: dict[str, Any], scope: str) -> Iterator[Right]:
 
 def unused(cluster: Cluster, shell: Shell) -> list[Right]:
     """Return the rights that nothing has made use of so far."""
-    seen = {
-        each for each in audit.requests(cluster.site.audit_log) if each.account == ACCOUNT and each.allowed
-    }
+    account = f"{NAMESPACE}:{SERVICE_ACCOUNT}"
+    requests = audit.requests(cluster.site.audit_log)
+    seen = {each for each in requests if each.account == account and each.allowed}
     return sorted(right for right in set(rights(shell)) if not any(map(right.used_by, seen)))
 
 

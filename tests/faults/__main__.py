@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from devcluster.cluster import CONTAINERS, NODES, Options
+from devcluster.realnode import means
 from tests.faults import scenario
 from tests.faults.scenario import Scenario
 from tests.faults.suite import Suite, run_all
@@ -32,6 +34,10 @@ def main() -> int:
     except (ModuleNotFoundError, ValueError) as error:
         print(f"faults: {error}", file=sys.stderr)
         return 2
+    node = Options().node
+    if trouble := _trouble(node):
+        print(f"faults: NODE={node}: {trouble}", file=sys.stderr)
+        return 2
     if arguments.list:
         for item in chosen:
             print(f"{item.name:44} {'short' if item.short else '':6} {item.about}")
@@ -44,9 +50,12 @@ def main() -> int:
     # Runs aren't root, and their journals are below it.
     folder.chmod(0o755)
     seed = arguments.seed or os.environ.get("SEED") or secrets.token_hex(4)
-    print(f"faults: SEED={seed}, {len(chosen)} scenarios, working in {folder}", flush=True)
+    print(
+        f"faults: SEED={seed}, {len(chosen)} scenarios on NODE={node}, working in {folder}",
+        flush=True,
+    )
     began = time.monotonic()
-    suite = Suite(folder, seed, lambda line: print(line, flush=True))
+    suite = Suite(folder, seed, lambda line: print(line, flush=True), node)
     try:
         few = SHORT_RUNS * len(chosen) if arguments.short else None
         run_all(suite, chosen, arguments.runs or few)
@@ -70,6 +79,13 @@ def _close(suite: Suite, took: float) -> int:
         print(f"faults: leaks or worse in {', '.join(report.broken)}")
     print(report.closing_line(), flush=True)
     return 0 if report.clean else 1
+
+
+def _trouble(node: str) -> str:
+    """Say why there can be no cluster with that kind of node; empty when there can."""
+    if node not in NODES:
+        return f"choose {' or '.join(NODES)}"
+    return means.unavailable() or "" if node == CONTAINERS else ""
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Scenario]:

@@ -1,7 +1,7 @@
 """A proxy in front of the API server that answers in its place, loses answers, and ends watches.
 
-It serves TLS with the API server's own certificate, so that its clients notice nothing, and asks with the credentials
-of the client that it stands in front of.
+It serves TLS with the API server's own certificate, so that its clients notice nothing, and passes the tokens on that
+they send.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from devcluster.cluster import Cluster
 from devcluster.ports import LOOPBACK
 from devcluster.site import Site
+from tests.http_parts import body_of, end_to_end, handled_by, send, stream
 
-HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 REASONS = {
     409: "Conflict",
     410: "Expired",
@@ -72,20 +73,15 @@ Rule = Callable[[Call], Refusal | LostAnswer | None]
 class ApiFaults:
     """The proxy; `rule` may be changed at any time."""
 
-    def __init__(self, site: Site, client: str | None, rule: Rule) -> None:
-        """Stand in front of clients that have a certificate of that name, None for those that send a token."""
+    def __init__(self, cluster: Cluster, rule: Rule) -> None:
+        """Describe it; it listens in the network of the cluster's parts."""
+        site = cluster.site
         self.rule = rule
         self.refused = 0
         """How many calls had another end than the API server gave them."""
-        self._certs = site.certs
-        self._pool = urllib3.PoolManager(
-            maxsize=64,
-            ca_certs=str(site.certs / "ca.crt"),
-            cert_file=str(site.certs / f"{client}.crt") if client else None,
-            key_file=str(site.certs / f"{client}.key") if client else None,
-        )
+        self._pool = urllib3.PoolManager(maxsize=64, ca_certs=str(site.certs / "ca.crt"))
         self._target = site.url("kube-apiserver")
-        self._server = _Server((LOOPBACK, 0), self._handler())
+        self._server = _Server(cluster.make_socket(), handled_by(self.relay))
         self._server.tls = _own_tls(site)
         self._streams: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -119,7 +115,7 @@ class ApiFaults:
         """Answer one request, as the rule has it."""
         path, _, query = handler.path.partition("?")
         call = Call(handler.command, path, query)
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        body = body_of(handler)
         fault = self.rule(call)
         if isinstance(fault, Refusal):
             self.refused += 1
@@ -138,12 +134,11 @@ class ApiFaults:
             handler.close_connection = True
 
     def _forward(self, handler: BaseHTTPRequestHandler, body: bytes, call: Call) -> urllib3.BaseHTTPResponse:
-        headers = {name: value for name, value in handler.headers.items() if name.lower() not in HOP_BY_HOP}
         return self._pool.request(
             call.method,
             self._target + handler.path,
             body=body or None,
-            headers=headers,
+            headers=dict(end_to_end(handler.headers.items())),
             preload_content=False,
             decode_content=False,
             retries=False,
@@ -153,58 +148,33 @@ class ApiFaults:
     def _pass_on(
         self, handler: BaseHTTPRequestHandler, response: urllib3.BaseHTTPResponse, call: Call
     ) -> None:
-        handler.send_response(response.status)
-        for name, value in response.headers.items():
-            if name.lower() not in HOP_BY_HOP:
-                handler.send_header(name, value)
         if not call.watches:
             data = response.read(decode_content=False)
             response.release_conn()
-            handler.send_header("Content-Length", str(len(data)))
-            handler.end_headers()
-            handler.wfile.write(data)
+            send(handler, response.status, end_to_end(response.headers.items()), data)
             return
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
         with self._lock:
             self._streams.add(handler.connection)
         try:
-            for chunk in response.stream(1 << 16, decode_content=False):
-                handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-                handler.wfile.flush()
-            handler.wfile.write(b"0\r\n\r\n")
+            stream(handler, response)
         finally:
             with self._lock:
                 self._streams.discard(handler.connection)
             response.close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Else each answer waits 40 ms for a delayed acknowledgement.
-            disable_nagle_algorithm = True
-
-            def _relay(self) -> None:
-                outer.relay(self)
-
-            def __getattr__(self, name: str) -> Callable[[], None]:
-                # One handler for every method that http.server asks for.
-                if name.startswith("do_"):
-                    return self._relay
-                raise AttributeError(name)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
-                pass
-
-        return Handler
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     tls: ssl.SSLContext
+
+    def __init__(self, own: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__((LOOPBACK, 0), handler, bind_and_activate=False)
+        # Made here, it would belong to this process's network.
+        self.socket.close()
+        self.socket = own
+        self.server_bind()
+        self.server_activate()
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept, and leave the handshake to the connection's own thread."""
@@ -232,10 +202,7 @@ def _refuse(handler: BaseHTTPRequestHandler, refusal: Refusal) -> None:
             "code": refusal.status,
         }
     ).encode()
-    handler.send_response(refusal.status)
+    headers = [("Content-Type", "application/json")]
     if refusal.retry_after is not None:
-        handler.send_header("Retry-After", str(refusal.retry_after))
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
+        headers.append(("Retry-After", str(refusal.retry_after)))
+    send(handler, refusal.status, headers, body)

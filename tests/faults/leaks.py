@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ class Footprint:
     memory_mib: float
 
     @classmethod
-    def of(cls, group: int) -> Footprint:
-        """Measure the processes of a process group."""
+    def of(cls, pids: Iterable[int]) -> Footprint:
+        """Measure these processes; one that has ended counts nothing."""
         files, threads, memory = 0, 0, 0.0
-        for process in members(group):
+        for process in (Path(f"/proc/{pid}") for pid in pids):
             try:
                 files += len(os.listdir(process / "fd"))  # noqa: PTH208 - a count, no paths
                 threads += len(os.listdir(process / "task"))  # noqa: PTH208
@@ -42,20 +42,6 @@ class Footprint:
 SLACK = Footprint(files=40, threads=40, memory_mib=48)
 """What a part may hold more than before: threads and kept connections come with the first calls that need them, and
 allocators keep what they once had. A leak grows with every fault, and a run of the suite has hundreds."""
-
-
-def members(group: int) -> list[Path]:
-    """Return the /proc directories of a process group."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                stat = (process / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(stat[2]) == group and stat[0] != "Z":
-                found.append(process)
-    return found
 
 
 def grown(before: Mapping[str, Footprint], now: Mapping[str, Footprint]) -> list[str]:

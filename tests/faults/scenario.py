@@ -62,6 +62,8 @@ class Scenario:
     """Seconds that every run may take to its verdict once the last fault is over."""
     needs: Callable[[], str] = lambda: ""
     """Says what this machine lacks for it; empty when nothing."""
+    process_node: str = ""
+    """Why it can only be had on the process node, where that is so; it is left out elsewhere, with this word."""
     name: str = ""
     about: str = ""
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from devcluster.cluster import Cluster, Options
+from devcluster import clusters
+from devcluster.cluster import CONTAINERS, PROCESSES, Cluster, Options
 from devcluster.components import kind
 from tests.e2e.harness import Shell, make_pool
 from tests.faults import clients, leaks
@@ -30,6 +31,10 @@ GRACES = (
     "--refusal-grace=3s",
 )
 """The failures that scenarios bring about don't pass, so waiting for the defaults proves nothing."""
+ARGUMENTS = {"operator": GRACES}
+PATIENCE = {PROCESSES: 1.0, CONTAINERS: 3.0}
+"""How many times as long everything may take, by the kind of node: a container takes seconds to start and to end."""
+PARTS_WITH_ARGUMENTS = ("mothership", "operator", "hookdriver", "node")
 CALM = 60.0
 """Seconds within which a pool without runs has to come to rest."""
 RUNS_IN_A_ROUND = 15
@@ -69,9 +74,10 @@ class Report:
 class Suite:
     """A cluster, its measure when it is at rest, and what was found on it so far."""
 
-    def __init__(self, folder: Path, seed: str, say: Say) -> None:
-        """Use `folder` for everything; `seed` decides all that is random."""
+    def __init__(self, folder: Path, seed: str, say: Say, node: str = PROCESSES) -> None:
+        """Use `folder` for everything and a cluster with that kind of node; `seed` decides all that is random."""
         self.report = Report()
+        self._node, self._patience = node, PATIENCE[node]
         self._folder, self._seed, self._say = folder, seed, say
         self._outside = folder / "outside"
         self._outside.mkdir(mode=0o777)
@@ -82,7 +88,6 @@ class Suite:
         self._made = 0
         self._part = 0
         self._stages: dict[str, float] = {}
-        self._plain: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
         self._current: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
 
     def close(self) -> None:
@@ -93,7 +98,7 @@ class Suite:
 
     def run(self, scenario: Scenario, runs: int) -> bool:
         """Run one scenario under a load of so many runs; return whether every promise was kept."""
-        if lacking := scenario.needs():
+        if lacking := self._lacking(scenario):
             self.report.skipped.append(f"{scenario.name}: {lacking}")
             self._say(f"{scenario.name}: left out, {lacking}")
             return True
@@ -124,6 +129,11 @@ class Suite:
         if not good:
             self._give_up_cluster(scenario.name)
         return good
+
+    def _lacking(self, scenario: Scenario) -> str:
+        if scenario.process_node and self._node != PROCESSES:
+            return f"it needs the process node: {scenario.process_node}"
+        return scenario.needs()
 
     def _one(self, scenario: Scenario, verdict: Verdict, complaints: list[str]) -> None:
         try:
@@ -167,7 +177,7 @@ class Suite:
     def _mended(self, world: World, scenario: Scenario) -> None:
         """Mend everything and wait for every verdict."""
         world.mend()
-        world.load.finish(scenario.settle + scenario.runs)
+        world.load.finish((scenario.settle + scenario.runs) * self._patience)
         with contextlib.suppress(AssertionError):  # the verdict tells which have none
             world.until(
                 lambda: settled(world.load), "every run has a verdict", scenario.settle + scenario.runs
@@ -245,7 +255,8 @@ class Suite:
         journal = Journal.new(self._outside / f"{name}.journal")
         both: tuple[JsonClient, JsonClient] = clients.api_server(cluster), clients.mothership(cluster)
         load = Load(both[1], pool.ulid, journal, Work(scenario.runs, scenario.work))
-        return World(cluster, both, shell, load, journal, pool, f"{self._seed}/{scenario.name}/{self._part}")
+        seed = f"{self._seed}/{scenario.name}/{self._part}"
+        return World(cluster, both, shell, load, journal, pool, seed, self._patience)
 
     # --- the cluster
 
@@ -260,16 +271,15 @@ class Suite:
     def _start(self, replicas: int) -> Cluster:
         options = Options(
             allow_paths=(self._outside,),
-            arguments={"operator": GRACES},
+            arguments=ARGUMENTS,
             relays=frozenset({"all"}),
             replicas=replicas,
+            node=self._node,
         )
-        cluster = Cluster(Path(tempfile.mkdtemp(dir=self._folder)) / "c", options, say=lambda _: None)
+        where = Path(tempfile.mkdtemp(dir=self._folder)) / "c"
+        cluster = clusters.make(where, options, say=lambda _: None)
         cluster.up()
         self._cluster, self._replicas, self._current = cluster, replicas, {}
-        self._plain = {
-            name: (part.program.argv, part.program.env) for name, part in cluster.components.items()
-        }
         # The first runs make the threads, connections and caches that stay.
         warm = Scenario(lambda _: None, runs=10, rounds=0, name="warm-up")
         with contextlib.closing(self._world(cluster, warm)) as world:
@@ -281,16 +291,17 @@ class Suite:
 
     def _dress(self, cluster: Cluster, scenario: Scenario) -> None:
         """Restart the parts that run with other arguments or another environment than the scenario wants."""
-        for name, (argv, env) in self._plain.items():
-            of = kind(name)
+        for of in PARTS_WITH_ARGUMENTS:
             more = scenario.arguments.get(of, ()), scenario.environment.get(of, {})
-            if self._current.get(name, ((), {})) == more:
+            if self._current.get(of, ((), {})) == more:
                 continue
-            part = cluster.component(name)
-            part.stop()
-            part.program = replace(part.program, argv=(*argv, *more[0]), env={**env, **more[1]})
-            part.start()
-            self._current[name] = more
+            parts = [part for name, part in cluster.components.items() if kind(name) == of]
+            for part in parts:
+                part.stop()
+            cluster.equip(of, (*ARGUMENTS.get(of, ()), *more[0]), more[1])
+            for part in parts:
+                part.start()
+            self._current[of] = more
 
     def _give_up_cluster(self, name: str) -> None:
         """Keep the logs of a cluster on which something failed, and take a fresh one for the next scenario."""
@@ -307,7 +318,7 @@ class Suite:
 def footprints(cluster: Cluster) -> dict[str, Footprint]:
     """Measure the parts that are watched for leaks."""
     return {
-        name: Footprint.of(part.pid)
+        name: Footprint.of(part.processes())
         for name, part in cluster.components.items()
         if kind(name) in leaks.WATCHED
     }

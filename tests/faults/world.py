@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import signal
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from devcluster.cluster import Cluster
-from devcluster.ports import LOOPBACK
 from devcluster.processes import Component
 from devcluster.relay import Relay
 from tests.e2e.harness import Pool, Shell
@@ -25,8 +23,6 @@ from tests.faults.wire import Hear, Wire
 NAMESPACE = "default"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 WORKERS = f"{leaks.GROUP}/namespaces/{NAMESPACE}/workers"
-API_CLIENTS = {"operator-api": None, "hookdriver-api": "hookdriver"}
-"""Whose certificate a proxy in the link has to show; the operator sends its token."""
 POLL = 0.05
 
 
@@ -42,10 +38,13 @@ class World:
         journal: Journal,
         pool: Pool,
         seed: str,
+        patience: float = 1.0,
     ) -> None:
         self.cluster, self.shell, self.load, self.journal, self.pool = cluster, shell, load, journal, pool
         self.api, self.mothership = clients
         self.seed = seed
+        self.patience = patience
+        """How many times as long as on the process node everything may take."""
         self.random = random.Random(seed)  # noqa: S311 - has to repeat itself
         self.round = 0
         """Which injection this is, from 0."""
@@ -76,11 +75,11 @@ class World:
 
     def freeze(self, part: str) -> None:
         """Stop every process of a part where it is (SIGSTOP): it holds all it has and does nothing."""
-        self._signal(part, signal.SIGSTOP)
+        self._part(part).freeze()
 
     def thaw(self, part: str) -> None:
         """Let a frozen part go on, without its knowing that time has passed."""
-        self._signal(part, signal.SIGCONT)
+        self._part(part).thaw()
 
     def pause(self, part: str, seconds: float) -> None:
         """Freeze a part for so long."""
@@ -126,10 +125,10 @@ class World:
     @contextlib.contextmanager
     def api_answers(self, link: str, rule: Rule) -> Iterator[ApiFaults]:
         """Let a proxy that follows a rule stand between a part and the API server meanwhile."""
-        straight = [(LOOPBACK, self.cluster.site.ports["kube-apiserver"])]
-        proxy = ApiFaults(self.cluster.site, API_CLIENTS[link], rule)
-        proxy.start()
         relay = self.link(link)
+        straight = relay.backends
+        proxy = ApiFaults(self.cluster, rule)
+        proxy.start()
         try:
             relay.set_backends([proxy.address])
             relay.reset()
@@ -155,7 +154,8 @@ class World:
         time.sleep(seconds)
 
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:  # noqa: ANN401 - as given
-        """Return the condition's first true value; fail, saying what was awaited, after so many seconds."""
+        """Return the condition's first true value; fail, saying what was awaited, after so many seconds of patience."""
+        seconds *= self.patience
         deadline = time.monotonic() + seconds
         last: object = None
         while time.monotonic() < deadline:
@@ -254,9 +254,6 @@ class World:
 
     def _part(self, name: str) -> Component:
         return self.cluster.component(name)
-
-    def _signal(self, part: str, number: signal.Signals) -> None:
-        os.killpg(self._part(part).pid, number)
 
     @contextlib.contextmanager
     def _healed(self, name: str) -> Iterator[None]:

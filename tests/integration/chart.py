@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from devcluster import charts, helm
+from devcluster.kubectl import parse
 from devcluster.progress import ClusterError, say_to_stderr
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RELEASE = "spacelift-workerpool-controller"
 NAMESPACE = "spacelift-worker-controller-system"
 FULL = RELEASE
@@ -47,7 +46,7 @@ def _objects(values: str, arguments: tuple[str, ...], release: str) -> list[Obje
         file.write(values)
         file.flush()
         text = template("--values", file.name, *arguments, release=release)
-    return [each for each in yaml.load_all(text, LOADER) if each]
+    return parse(text)
 
 
 def objects(values: Object | None = None, *arguments: str, release: str = RELEASE) -> list[Object]:

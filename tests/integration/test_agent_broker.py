@@ -18,31 +18,6 @@ from tests.mqtt_parts import DAY, HOST, Broker, Maker, Pki, Recorder, VersionGua
 
 
 @pytest.fixture
-def pki(tmp_path: Path) -> Pki:
-    """Return certificates of this test alone."""
-    # Started as root, Mosquitto drops to a user of its own, who must be able to read and write here.
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent == Path("/tmp"):  # noqa: S108
-            break
-        parent.chmod(0o755)
-    return Pki(tmp_path)
-
-
-@pytest.fixture
-def broker(tmp_path: Path, pki: Pki) -> Iterator[Broker]:
-    """Run a broker."""
-    broker = Broker(pki.folder)
-    (tmp_path / "data").chmod(0o777)
-    for file in tmp_path.iterdir():
-        if file.is_file():
-            file.chmod(0o644)
-    broker.config.write_text(broker.config.read_text() + "user root\n")
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
 def make(pki: Pki) -> Iterator[Maker]:
     """Make connections that end with the test."""
     maker = Maker(pki)

@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 from devcluster import charts, helm
+from devcluster.kubectl import parse
 from devcluster.paths import REPOSITORY
 from devcluster.progress import ClusterError
+from images import catalogue
 from tests.integration.chart import (
     FULL,
     KUBERNETES,
-    LOADER,
     NAMESPACE,
     RELEASE,
     at,
@@ -77,26 +78,29 @@ def test_packing_twice_gives_the_same_bytes(repository: Path, tmp_path: Path) ->
     assert [each.name for each in again] == sorted(each.name for each in repository.iterdir())
     for each in again:
         assert each.read_bytes() == (repository / each.name).read_bytes(), each.name
-    later = charts.repository(command(), tmp_path / "later", epoch=charts.EARLIEST + 60)
+    later = charts.repository(command(), tmp_path / "later", epoch=catalogue.EPOCH + 60)
     assert later[0].read_bytes() != again[0].read_bytes()
 
 
 def test_the_index_names_the_archive_and_what_it_hashes_to(repository: Path, tmp_path: Path) -> None:
     """Beside it, or at an address."""
     index = yaml.safe_load((repository / "index.yaml").read_text(encoding="utf-8"))
-    ((version,),) = index["entries"].values()
-    assert version["name"] == charts.CHART.name
-    archive = repository / version["urls"][0]
-    assert version["digest"] == hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert version["created"] == index["generated"]
+    assert {*index["entries"]} == {charts.CHART.name, "spacelift-promex"}
+    for (version,) in index["entries"].values():
+        archive = repository / version["urls"][0]
+        assert version["digest"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+        assert version["created"] == index["generated"]
     charts.repository(command(), tmp_path, url="https://charts.example.com")
     assert "https://charts.example.com/" in (tmp_path / "index.yaml").read_text(encoding="utf-8")
 
 
 def test_the_archive_installs_what_the_folder_does(repository: Path) -> None:
-    """With the definitions, which are links in the folder."""
-    (archive,) = repository.glob("*.tgz")
+    """With the definitions and the exporter's chart, which are links in the folder."""
+    (archive,) = repository.glob(f"{charts.CHART.name}-*.tgz")
+    values = ("enabled=true", "apiEndpoint=https://a", "apiKeyId=a", "apiKeySecretName=a")
+    exporter = [word for value in values for word in ("--set", f"spacelift-promex.{value}")]
     assert template(chart=archive) == template()
+    assert template(*exporter, chart=archive) == template(*exporter)
 
 
 def test_a_release_fits_into_a_secret() -> None:
@@ -111,8 +115,8 @@ def test_a_release_fits_into_a_secret() -> None:
 def test_the_documents_flags_work(flags: tuple[str, ...]) -> None:
     """As they are written there; an annotation has its whole name."""
     text = template("--create-namespace", "--set", "crds.install=false", *flags)
-    found = [each for each in yaml.load_all(text, LOADER) if each]
-    annotations = at(named(found, "Deployment", "-controller-manager"), "spec/template/metadata/annotations")
+    deployment = named(parse(text), "Deployment", "-controller-manager")
+    annotations = at(deployment, "spec/template/metadata/annotations")
     if flags and "podAnnotations" in flags[1]:
         name, value = flags[1].removeprefix("controllerManager.podAnnotations.").replace("\\", "").split("=")
         assert annotations[name] == value
@@ -176,8 +180,7 @@ def test_the_notes_say_what_is_next(flags: tuple[str, ...], said: str, unsaid: s
     notes.unlink()
     shown = 'kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: notes\ndata:\n  notes: {{ include "notes" . | toJson }}\n'
     (copy / "templates" / "notes.yaml").write_text(f"{text}\n{shown}", encoding="utf-8")
-    found = [each for each in yaml.load_all(template(*flags, chart=copy), LOADER) if each]
-    words = at(named(found, "ConfigMap", "notes"), "data/notes")
+    words = at(named(parse(template(*flags, chart=copy)), "ConfigMap", "notes"), "data/notes")
     assert NAMESPACE in words
     assert said in words
     assert unsaid not in words

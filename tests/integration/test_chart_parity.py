@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 import pytest
-import yaml
 
 from devcluster import build, render
+from devcluster.kubectl import parse
 from devcluster.paths import REPOSITORY
 from devcluster.progress import say_nothing
-from tests.integration.chart import LOADER, NAMESPACE, Object, objects
+from tests.integration.chart import NAMESPACE, Object, objects
 
 VARIANTS: dict[str, Object] = {
     "manifests": {"crds": {"install": True}},
@@ -128,7 +128,7 @@ def kustomized(folder: str) -> list[Object]:
     parts = text.split("\n---\n")
     if "crds" not in VARIANTS[folder]:
         parts = [each for each in parts if "\nkind: CustomResourceDefinition\n" not in each]
-    return [yaml.load(each, LOADER) for each in parts]  # noqa: S506 - a safe loader
+    return parse("\n---\n".join(parts))
 
 
 @cache
@@ -190,7 +190,7 @@ def test_no_row_of_the_table_is_stale(meant: Difference) -> None:
 def test_the_egress_policy_is_the_components() -> None:
     """Which no overlay has."""
     file = REPOSITORY / "manifests" / "components" / "egress" / "networkpolicy.yaml"
-    manifest = yaml.load(file.read_text(encoding="utf-8"), LOADER)  # noqa: S506 - a safe loader
+    (manifest,) = parse(file.read_text(encoding="utf-8"))
     (policy,) = [
         each
         for each in objects({"networkPolicy": {"egress": True}})

@@ -202,7 +202,7 @@ def test_another_release_has_other_names_everywhere() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"spacelift-promex": {"enabled": True}}, "the exporter isn't part of this version"),
+        ({"spacelift-promex": {"enabled": True}}, "must include apiEndpoint in values"),
         ({"pdb": {"enabled": True, "maxUnavailable": 1}}, "pdb: set one of minAvailable and maxUnavailable"),
         ({"controllerManager": {"pdb": {"minAvailable": 1}}}, "controllerManager.pdb: set one of"),
         ({"pdb": {"enabled": True, "minAvailable": None}}, "the other to null"),

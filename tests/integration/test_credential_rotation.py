@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -61,30 +60,6 @@ def credentials_of(pki: Pki, port: int, subject: str = a.POOL_ULID) -> dict[str,
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return secret_data(token.encode(), base64.b64encode(pem).decode())
-
-
-@pytest.fixture
-def pki(tmp_path: Path) -> Pki:
-    """Return certificates of this test alone, readable for Mosquitto's own user."""
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent == Path("/tmp"):  # noqa: S108
-            break
-        parent.chmod(0o755)
-    return Pki(tmp_path)
-
-
-@pytest.fixture
-def broker(pki: Pki) -> Iterator[Broker]:
-    """Run a broker."""
-    broker = Broker(pki.folder)
-    (pki.folder / "data").chmod(0o777)
-    for file in pki.folder.iterdir():
-        if file.is_file():
-            file.chmod(0o644)
-    broker.config.write_text(broker.config.read_text() + "user root\n")
-    broker.start()
-    yield broker
-    broker.stop()
 
 
 @pytest.fixture

@@ -6,32 +6,15 @@ Needs root, buildah and debootstrap: it stands on the local stand-in of the base
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from images import catalogue, standin
+from tests.integration.image import Built, build, mounted, output, surplus, unlisted
 
 OPERATOR = catalogue.IMAGES[0]
-# A Pod's view: the image's root read-only, /tmp writable, nothing but loopback. Pid 1 dies, and all goes.
-ENTER = """
-set -eu
-root=$1; shift
-mount --bind "$root" "$root"
-mount -o remount,ro,bind "$root"
-mount -t proc proc "$root/proc"
-mount -t tmpfs tmpfs "$root/tmp"
-mount --rbind /dev "$root/dev"
-ip link set lo up
-exec env -i PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp /usr/sbin/chroot --userspec=1983:1983 "$root" "$@"
-"""
 SERVES = """
 cd /srv
 python -m app --hooks-only --hook-bind-address=127.0.0.1:8080 --health-probe-bind-address=127.0.0.1:8081 \
@@ -66,54 +49,10 @@ print("TLS_AES_256_GCM_SHA384" in names, any("CHACHA" in name for name in names)
 """
 
 
-@dataclass(frozen=True)
-class Built:
-    """An image, and its file system mounted."""
-
-    root: Path
-    config: dict[str, Any]
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it, as UID 1983 on a read-only root without a network."""
-        namespaces = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
-        return subprocess.run(
-            [*namespaces, "sh", "-c", ENTER, "sh", str(self.root), *command],
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-
-
-def mounted(tag: str) -> Iterator[Built]:
-    """Mount an image while a test looks at it."""
-    inspected = json.loads(_output("buildah", "inspect", "--type=image", tag))
-    container = _output("buildah", "from", "--pull-never", tag).strip()
-    try:
-        yield Built(Path(_output("buildah", "mount", container).strip()), inspected["OCIv1"]["config"])
-    finally:
-        _output("buildah", "umount", container)
-        _output("buildah", "rm", container)
-
-
 @pytest.fixture(scope="module")
 def operator() -> Iterator[Built]:
     """Build the operator's image by the documented command."""
-    if reason := standin.missing() or ("" if shutil.which("unshare") else "unshare not found"):
-        pytest.skip(f"THE OPERATOR'S IMAGE IS NOT TESTED: {reason}")
-    done = subprocess.run(
-        [sys.executable, "-m", "images", "build", "--base", "local", "operator"],
-        cwd=catalogue.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=1500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    tag, size = done.stdout.split()[:2]
-    assert tag == f"workerpool-operator:{catalogue.version()}"
-    assert int(size) < 250
-    yield from mounted(tag)
+    yield from build("operator", 250)
 
 
 pytestmark = pytest.mark.timeout(1800)
@@ -124,7 +63,7 @@ def test_its_user_is_a_number_and_its_labels_tell_what_it_is(operator: Built) ->
     assert operator.config["User"] == "1983:1983"
     assert operator.config["Entrypoint"] == ["python", "-m", "app"]
     labels = {name.rpartition("image.")[2]: text for name, text in operator.config["Labels"].items()}
-    revision = _output("git", "rev-parse", "HEAD").strip()
+    revision = output("git", "rev-parse", "HEAD").strip()
     assert labels["title"] == "workerpool-operator"
     assert labels["version"] == catalogue.version()
     assert labels["revision"].removesuffix("-changed") == revision
@@ -135,54 +74,14 @@ def test_its_user_is_a_number_and_its_labels_tell_what_it_is(operator: Built) ->
 
 def test_nothing_in_it_installs_builds_or_changes_users(operator: Built) -> None:
     """No installer of Python's, no compiler, no setuid program, in no layer: there is one root, and it has none."""
-    names = (
-        "pip*",
-        "setuptools*",
-        "gcc*",
-        "cc",
-        "c++*",
-        "ld",
-        "make",
-        "cargo",
-        "rustc",
-        "ensurepip",
-        "cyclonedx*",
-        "uv",
-    )
-    present = [
-        str(path.relative_to(operator.root))
-        for folder in (
-            "usr/bin",
-            "usr/local",
-            "usr/lib/python3*",
-            "opt/venv/bin",
-            "opt/venv/lib/python3*/site-packages",
-        )
-        for name in names
-        for path in operator.root.glob(f"{folder}/{name}")
-    ]
-    assert present == []
-    assert _output("find", str(operator.root), "-xdev", "-type", "f", "-perm", "/6000") == ""
+    assert surplus(operator) == []
     found = operator.run("python", "-c", "import pip")
     assert "No module named 'pip'" in found.stderr
 
 
 def test_its_bill_of_materials_names_every_requirement(operator: Built) -> None:
     """With its version: Python's packages as locked, the interpreter, and every Debian package."""
-    bill = json.loads((operator.root / catalogue.SBOM.lstrip("/")).read_text())
-    assert bill["bomFormat"] == "CycloneDX"
-    assert bill["metadata"]["component"]["name"] == "workerpool-operator"
-    assert bill["metadata"]["component"]["version"] == catalogue.version()
-    listed = {(part["name"].lower().replace("_", "-"), part["version"]) for part in bill["components"]}
-    lock = (catalogue.ROOT / "images/locks/operator.txt").read_text().splitlines()
-    pins = {tuple(line.split()[0].split("==")) for line in lock if "==" in line.partition(" ")[0]}
-    assert len(pins) > 20
-    assert pins - listed == set()
-    debian = _output(
-        "dpkg-query", f"--admindir={operator.root}/var/lib/dpkg", "-Wf", "${Package} ${Version}\n"
-    )
-    assert {tuple(line.split()) for line in debian.splitlines()} - listed == set()
-    assert "python" in {name for name, _ in listed}
+    assert unlisted(operator, "workerpool-operator", "operator") == set()
 
 
 def test_its_bytecode_needs_neither_times_nor_writing(operator: Built) -> None:
@@ -268,10 +167,3 @@ def _library(built: Built) -> str:
         for path in (built.root / place).glob("python3.*/os.py")
     ]
     return str(found.relative_to(built.root))
-
-
-def _output(*command: str) -> str:
-    environment = {**os.environ, "LC_ALL": "C"}
-    return subprocess.run(
-        command, cwd=catalogue.ROOT, capture_output=True, text=True, check=True, env=environment
-    ).stdout

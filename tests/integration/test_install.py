@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from app.webhook.trust import Trust, trust_patch
 from devcluster import render
 from devcluster.cluster import Cluster
+from devcluster.kubectl import parse
 from devcluster.objects import wait_established
 from devcluster.paths import REPOSITORY
 from tests.unit.docs.shell import shell_blocks
@@ -32,7 +32,6 @@ VARIANTS = {
 }
 OPERATORS = [name for name in VARIANTS if not name.startswith("metacontroller")]
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Object = dict[str, Any]
 
@@ -82,9 +81,8 @@ def versions(cluster: Cluster, *what: str) -> dict[str, tuple[str, int]]:
 def documents(kubectl: str, variant: str) -> tuple[Object, ...]:
     """Return what a variant installs; the definitions, which are large, with the default one only."""
     text = render.kustomized(kubectl, str(VARIANTS[variant].relative_to(REPOSITORY)))
-    found = [each for each in yaml.load_all(text, LOADER) if each]
     return tuple(
-        each for each in found if variant == "manifests" or each["kind"] != "CustomResourceDefinition"
+        each for each in parse(text) if variant == "manifests" or each["kind"] != "CustomResourceDefinition"
     )
 
 

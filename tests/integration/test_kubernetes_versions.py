@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from devcluster import build, render
+from devcluster.kubectl import parse
 from devcluster.paths import REPOSITORY
 from devcluster.progress import say_nothing
 from tests.integration.kubernetes_schemas import CLIENTS, models
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 OVERLAYS = sorted(
     path.parent.name for path in (REPOSITORY / "manifests" / "overlays").glob("*/kustomization.yaml")
 )
@@ -32,7 +31,7 @@ def documents() -> list[Object]:
     samples = (REPOSITORY / "manifests" / "samples").glob("*.yaml")
     texts += [sample.read_text(encoding="utf-8") for sample in samples]
     texts.append(egress())
-    found = {str(each): each for text in texts for each in yaml.load_all(text, LOADER) if each}
+    found = {str(each): each for text in texts for each in parse(text)}
     return [each for each in found.values() if not each["apiVersion"].split("/")[0].endswith(OURS)]
 
 
@@ -66,9 +65,7 @@ def test_a_fault_is_found_and_named(place: str, value: Any, fault: str) -> None:
     """What is a check worth that never fails."""
     (deployment,) = [
         each
-        for each in yaml.load_all(
-            render.kustomized(str(build.tools(say_nothing) / "kubectl"), "manifests"), LOADER
-        )
+        for each in parse(render.kustomized(str(build.tools(say_nothing) / "kubectl"), "manifests"))
         if each["kind"] == "Deployment"
     ]
     target = deployment

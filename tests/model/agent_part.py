@@ -29,7 +29,6 @@ from protocol.messages import (
     Message,
     Registered,
     RunCanceled,
-    RunRejected,
     RunReleased,
     RunScheduled,
     Unregistered,
@@ -368,13 +367,5 @@ def changed(memory: Memory, **changes: Any) -> Memory:  # noqa: ANN401 - fields 
 
 
 def rejected(message: RunScheduled, reason: Rejection) -> Message:
-    """Return the answer to a run that this Worker won't run."""
-    return RunRejected(
-        worker_uid=message.worker_uid,
-        pool_uid=message.pool_uid,
-        run=message.run,
-        stage=message.stage,
-        sequence=message.sequence,
-        assignment=message.assignment,
-        reason=reason,
-    )
+    """Return the answer to a run that this Worker won't run; it has no words, which would only make more states."""
+    return claim.rejected(message, claim.Reject(reason, ""))

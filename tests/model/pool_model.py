@@ -20,6 +20,7 @@ from app.reconcile.identity import worker_ulid
 from protocol.messages import RunScheduled
 from tests.model.agent_part import NAMESPACE, POOL_NAME, merge
 from tests.model.checker import Label, Step
+from tests.model.faults_left import Faults
 from tests.model.interning import Objects
 from tests.model.mothership_part import POOL, POOL_UID
 from tests.model.run_state import put
@@ -88,7 +89,7 @@ class PoolModel:
 
     def __init__(self, bounds: PoolBounds) -> None:
         self.bounds = bounds
-        self.kinds = {name: at for at, (name, _) in enumerate(bounds.faults, start=1)}
+        self.faults = Faults(bounds.total, bounds.faults)
         self.objects = Objects()
         self._memo: dict[Any, Any] = {}
         self._projections: dict[Any, int] = {}
@@ -100,9 +101,8 @@ class PoolModel:
         bounds = self.bounds
         pool = Pool(bounds.sizes[0], 0, 0, 0, False, False)
         none = (0,) * bounds.numbers
-        faults = (bounds.total, *(number for _, number in bounds.faults))
         views = (View(pool, none),) * bounds.drivers
-        return PoolState(pool, none, 0, 0, 0, bounds.sizes[0], bounds.runs, faults, views)
+        return PoolState(pool, none, 0, 0, 0, bounds.sizes[0], bounds.runs, self.faults.all, views)
 
     def steps(self, state: PoolState) -> list[Step[PoolState]]:
         """Return every transition."""
@@ -180,15 +180,6 @@ class PoolModel:
             found = self._memo[key] = self._projections.setdefault(alike, number)
         return int(found)
 
-    def _fault(self, state: PoolState, kind: str) -> tuple[int, ...] | None:
-        at = self.kinds.get(kind)
-        if at is None or not state.faults[0] or not state.faults[at]:
-            return None
-        left = list(state.faults)
-        left[0] -= 1
-        left[at] -= 1
-        return tuple(left)
-
     def _add(
         self,
         label: Label,
@@ -234,7 +225,7 @@ class PoolModel:
             if view.workers[place] != seen:
                 after = self._sees(state, who, workers=put(view.workers, place, seen))
                 self._add(("driver", who, "sees Worker", place + 1), state, after)
-        faults = self._fault(state, "restart")
+        faults = self.faults.spend(state.faults, "restart")
         if faults is not None:
             # A list may be answered from a cache that is older than anything this process has seen.
             for pool in (view.pool, view.pool._replace(closed=0)):
@@ -426,7 +417,7 @@ class PoolModel:
 
     def _user_steps(self, state: PoolState) -> None:
         pool = state.pool
-        faults = self._fault(state, "crash")
+        faults = self.faults.spend(state.faults, "crash")
         if faults is not None and state.admitted:
             self._add(
                 ("FAULT agent crashes",),
@@ -436,23 +427,23 @@ class PoolModel:
             )
         if pool.deleting or pool.gone:
             return
-        faults = self._fault(state, "scale")
+        faults = self.faults.spend(state.faults, "scale")
         if faults is not None:
             for size in self.bounds.sizes:
                 after = state._replace(
                     pool=pool._replace(size=size), largest=max(state.largest, size), faults=faults
                 )
                 self._add(("USER scales to", size), state, after, progress=False)
-        faults = self._fault(state, "udel")
+        faults = self.faults.spend(state.faults, "udel")
         if faults is not None:
             for place, number in enumerate(state.workers):
                 if number and not self._view(number).deleting:
                     base = state._replace(faults=faults)
                     self._delete(("USER deletes Worker", place + 1), state, base, place, progress=False)
-        faults = self._fault(state, "cycle")
+        faults = self.faults.spend(state.faults, "cycle")
         if faults is not None:
             self._cycle(state, state._replace(faults=faults))
-        faults = self._fault(state, "pooldel")
+        faults = self.faults.spend(state.faults, "pooldel")
         if faults is not None:
             after = state._replace(pool=pool._replace(deleting=True), faults=faults)
             self._add(("USER deletes the pool",), state, after, progress=False)

@@ -51,7 +51,7 @@ class AgentSteps(VerdictSteps):
 
     def _crash(self, state: State, who: int) -> None:
         me = state.agents[who]
-        faults = self._fault(state, "crash")
+        faults = self.faults.spend(state.faults, "crash")
         if faults is None or not (me.activity or any(me.memories)):
             return
         fresh = AgentState((), me.pods, (self.memories.number(Memory()),) * len(me.memories))
@@ -72,7 +72,7 @@ class AgentSteps(VerdictSteps):
     def _deliver_to_agent(self, state: State, who: int, number: int, place: int, *, can_claim: bool) -> None:
         message, bit = self._messages[number], 1 << number
         label = ("agent", who, "gets", self._recall(self._about, number), "for worker", place)
-        duplicate = self._fault(state, "dup")
+        duplicate = self.faults.spend(state.faults, "dup")
         after = self._taken(state, who, place, message, number, can_claim=can_claim)
         if after is None:
             return
@@ -150,7 +150,8 @@ class AgentSteps(VerdictSteps):
                 # Without a crash nothing comes between the patch and the acknowledgement.
                 unread = after._replace(net=after.net | 1 << activity.message)
                 read = after._replace(net=after.net & ~(1 << activity.message))
-                crash, duplicate = self._fault(state, "crash"), self._fault(state, "dup")
+                crash = self.faults.spend(state.faults, "crash")
+                duplicate = self.faults.spend(state.faults, "dup")
                 self._add(label, state, read if crash is None else unread, broken=broken)
                 if duplicate is not None:
                     again = unread._replace(faults=duplicate)
@@ -235,7 +236,7 @@ class AgentSteps(VerdictSteps):
             label = ("agent", who, "says farewell to worker", place, step.value)
             if step.value != "unconfirmed":
                 self._add(label, state, after)
-            elif (faults := self._fault(state, "deaf")) is not None:
+            elif (faults := self.faults.spend(state.faults, "deaf")) is not None:
                 self._add(("FAULT", *label), state, after._replace(faults=faults), progress=False)
         if memory.admitted or self.agent.worker(worker).registration != words.REGISTRATION_PENDING:
             return

@@ -36,7 +36,7 @@ class RunModel(AgentSteps, DriverSteps, PodSteps):
         return State(
             self.mothership.initial(known),
             0,
-            (bounds.total, *(number for _, number in bounds.faults)),
+            self.faults.all,
             Ghost((0,) * bounds.runs, 0, 0, False, False, 0),
             numbers,
             (EMPTY,) * places,
@@ -124,17 +124,17 @@ class RunModel(AgentSteps, DriverSteps, PodSteps):
         return True
 
     def _user_steps(self, state: State) -> None:
-        faults = self._fault(state, "udel")
+        faults = self.faults.spend(state.faults, "udel")
         if faults is not None:
             for place in range(len(state.workers)):
                 self._delete_worker(state, state._replace(faults=faults), place)
-        faults = self._fault(state, "drain")
+        faults = self.faults.spend(state.faults, "drain")
         if faults is not None:
             for place in range(len(state.workers)):
                 for drained, text in ((True, "USER drains worker"), (False, "USER undrains worker")):
                     ms = self.mothership.drain(state.ms, place, drained=drained)
                     self._add((text, place), state, state._replace(ms=ms, faults=faults), progress=False)
-        faults = self._fault(state, "namespace")
+        faults = self.faults.spend(state.faults, "namespace")
         if faults is not None and not state.ghost.leaving:
             self._delete_namespace(state, state._replace(faults=faults))
 

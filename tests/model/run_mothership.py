@@ -75,7 +75,7 @@ class MothershipSteps(World):
         for attempt in summary.attempts:
             if attempt.open:
                 self._time_out(state, attempt)
-        faults = self._fault(state, "cancel")
+        faults = self.faults.spend(state.faults, "cancel")
         if faults is not None:
             for run in range(self.bounds.runs):
                 current = summary.current(run)
@@ -133,7 +133,7 @@ class MothershipSteps(World):
 
     def _time_out(self, state: State, attempt: Any) -> None:  # noqa: ANN401 - AttemptSummary
         if attempt.state is not AttemptState.GRANTED:
-            faults = self._fault(state, "timeout")
+            faults = self.faults.spend(state.faults, "timeout")
             if faults is not None:
                 after = state._replace(ms=self.mothership.expire(state.ms, attempt), faults=faults)
                 self._add(("FAULT time-out of attempt", attempt.slot), state, after, progress=False)
@@ -174,7 +174,7 @@ class MothershipSteps(World):
         for number in bits_in(state.net):
             if self._targets[number] < 0:
                 self._deliver_to_mothership(state, number)
-        faults = self._fault(state, "loss")
+        faults = self.faults.spend(state.faults, "loss")
         if faults is not None and state.net:
             agents = tuple(
                 each._replace(memories=tuple(self._reconnected(memory) for memory in each.memories))
@@ -213,7 +213,7 @@ class MothershipSteps(World):
         if isinstance(message, Inventory) and self._overtakes(state):
             return
         ways = (False, True) if isinstance(message, Inventory) else (False,)
-        duplicate = self._fault(state, "dup")
+        duplicate = self.faults.spend(state.faults, "dup")
         for late in ways:
             ms, bits = self._recall(self._heard, state.ms, number, late)
             label = ("mothership gets", self._recall(self._about, number), *(("late",) if late else ()))

@@ -55,7 +55,7 @@ class PodSteps(World):
         after = self._with_pod(state._replace(ghost=done), place, pod._replace(progress=Progress.SUCCEEDED))
         told = after._replace(ms=self.mothership.report(state.ms, place, _SUCCESS))
         self._add((*label, "completes the work and says so"), state, told)
-        faults = self._fault(state, "noreport")
+        faults = self.faults.spend(state.faults, "noreport")
         if faults is not None:
             untold = after._replace(faults=faults)
             self._add(("FAULT", *label, "completes the work unheard"), state, untold, progress=False)
@@ -69,7 +69,7 @@ class PodSteps(World):
         label = (*label, "claims the start:", verdict.value)
         after = self._with_pod(state._replace(ms=ms), place, pod._replace(progress=to))
         self._add(label, state, after)
-        faults = self._fault(state, "lostgrant")
+        faults = self.faults.spend(state.faults, "lostgrant")
         if faults is not None and ms != state.ms:
             unheard = state._replace(ms=ms, faults=faults)
             self._add(("FAULT", *label, "is granted, and doesn't hear it"), state, unheard, progress=False)
@@ -85,7 +85,7 @@ class PodSteps(World):
         self._add((*label, "STARTS THE WORK"), state, after, broken=broken)
 
     def _pod_faults(self, state: State, place: int, pod: Pod, label: Label) -> None:
-        evicted = self._fault(state, "evict")
+        evicted = self.faults.spend(state.faults, "evict")
         if evicted is not None:
             base = state._replace(faults=evicted)
             if not pod.deleting:
@@ -95,13 +95,13 @@ class PodSteps(World):
                 killed = Progress.FAILED if pod.progress == Progress.WORKING else Progress.KILLED_EARLY
                 after = self._with_pod(base, place, pod._replace(progress=killed))
                 self._add(("FAULT", *label, "is killed"), state, after, progress=False)
-        again = self._fault(state, "rerun")
+        again = self.faults.spend(state.faults, "rerun")
         if again is not None and pod.progress in ACTIVE:
             after = self._with_pod(
                 state._replace(faults=again), place, pod._replace(progress=Progress.CLAIMING)
             )
             self._add(("FAULT", *label, "gets a new sandbox"), state, after, progress=False)
-        cut = self._fault(state, "zombie")
+        cut = self.faults.spend(state.faults, "zombie")
         if (
             cut is not None
             and pod.progress in (Progress.CLAIMING, *ACTIVE)

@@ -122,7 +122,7 @@ class VerdictSteps(MothershipSteps):
             self._add(("agent", who, "deletes the Secret of attempt", self._keys[run.key]), state, after)
             # Everything else about this Worker comes after it, in the same look.
             return
-        faults = self._fault(state, "deaf")
+        faults = self.faults.spend(state.faults, "deaf")
         if faults is not None:
             number = self.agent.unheard(state.workers[place])
             if number is not None:

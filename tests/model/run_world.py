@@ -3,6 +3,7 @@
 Kept by the mixins that hold the steps (`run_mothership`, `run_agent`, `run_verdict`, `run_driver`, `run_pods`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -12,6 +13,7 @@ from mothership.decisions.states import STAGE
 from protocol.messages import FROM_WORKER, Message, WorkerMessage, encode
 from tests.model.agent_part import Agent, Memory, pool_view
 from tests.model.checker import Label, Step
+from tests.model.faults_left import Faults
 from tests.model.interning import Interner, Objects
 from tests.model.mothership_part import POOL_UID, Mothership
 from tests.model.pods import ACTIVE, DONE, Progress, render
@@ -21,12 +23,12 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
-class World:
+class World(ABC):
     """What the steps share."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self.kinds = {name: at for at, (name, _) in enumerate(bounds.faults, start=1)}
+        self.faults = Faults(bounds.total, bounds.faults)
         self.run_ids = [f"01HPS6XB76J1JB3EHSK4AWE5A{letter}" for letter in "ABCD"[: bounds.runs]]
         self.ulids = [f"01HPS6K4BNB7BPHCDHDWFAMJN{letter}" for letter in "ABCD"[: bounds.workers]]
         self.uids = [f"worker-uid-{number}" for number in range(bounds.workers)]
@@ -53,9 +55,9 @@ class World:
         """Let go of the mothership's database."""
         self.mothership.close()
 
+    @abstractmethod
     def _judge(self, before: State, after: State) -> Iterator[str]:
         """Return what a step of the mothership breaks."""
-        raise NotImplementedError
 
     def _learn_slots(self) -> None:
         """Find out, by assigning and giving up, which sequence numbers the attempts of a run get."""
@@ -168,16 +170,6 @@ class World:
         return f"Pod #{pod.incarnation} {' '.join(parts)}"
 
     # --- changes ---
-
-    def _fault(self, state: State, kind: str) -> tuple[int, ...] | None:
-        """Return the faults left after one of a kind, None when there is none left."""
-        at = self.kinds.get(kind)
-        if at is None or not state.faults[0] or not state.faults[at]:
-            return None
-        left = list(state.faults)
-        left[0] -= 1
-        left[at] -= 1
-        return tuple(left)
 
     def _add(
         self,

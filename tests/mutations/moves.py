@@ -111,6 +111,24 @@ def of_attempt(kind: Any, stage: Stage, run: str) -> Message:  # noqa: ANN401 - 
     return found
 
 
+def run_that_hears(kind: Any, stage: Stage) -> None:  # noqa: ANN401 - a kind of message
+    """Let a message of the mothership come for a run that is at work, and bring the run to its end."""
+    run = stage.at_work()
+    stage.inject_down(of_attempt(kind, stage, run), ulid(stage))
+    stage.run(5)
+    stage.done(run)
+
+
+def run_beside_an_old_list(stage: Stage) -> None:
+    """Let a driver fall back onto the idle Workers of now while a run is at work, and bring the run to its end."""
+    idle = stage.driver.snapshot("workers")
+    run = stage.at_work()
+    stage.driver.fall_back("workers", idle)
+    stage.run(10)
+    stage.driver.frozen.clear()
+    stage.done(run)
+
+
 def unavailable(plural: str, verb: str) -> Callable[[str, str, str], None]:
     """Return what makes one kind of call fail, as while the API server is away."""
 

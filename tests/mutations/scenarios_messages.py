@@ -84,19 +84,13 @@ def released_lost_for_hours(stage: Stage) -> None:
 def released_while_running(stage: Stage) -> None:
     """A run_released comes for a run that is at work."""
     stage.up()
-    run = stage.at_work()
-    stage.inject_down(moves.of_attempt(RunReleased, stage, run), moves.ulid(stage))
-    stage.run(5)
-    stage.done(run)
+    moves.run_that_hears(RunReleased, stage)
 
 
 def canceled_while_running(stage: Stage) -> None:
     """A run_canceled comes for a run that is at work: the cancel and the grant crossed."""
     stage.up()
-    run = stage.at_work()
-    stage.inject_down(moves.of_attempt(RunCanceled, stage, run), moves.ulid(stage))
-    stage.run(5)
-    stage.done(run)
+    moves.run_that_hears(RunCanceled, stage)
 
 
 def cancels_lost(stage: Stage) -> None:

@@ -38,24 +38,14 @@ def old_pod_list(stage: Stage) -> None:
 def old_worker_list(stage: Stage) -> None:
     """A driver falls back onto the list of Workers from before the claim."""
     stage.up()
-    idle = stage.driver.snapshot("workers")
-    run = stage.at_work()
-    stage.driver.fall_back("workers", idle)
-    stage.run(10)
-    stage.driver.frozen.clear()
-    stage.done(run)
+    moves.run_beside_an_old_list(stage)
 
 
 def old_worker_list_after_a_run(stage: Stage) -> None:
     """The same, with a Worker that had a run before."""
     stage.up()
     stage.done(stage.at_work())
-    idle = stage.driver.snapshot("workers")
-    run = stage.at_work()
-    stage.driver.fall_back("workers", idle)
-    stage.run(10)
-    stage.driver.frozen.clear()
-    stage.done(run)
+    moves.run_beside_an_old_list(stage)
 
 
 def unreadable_status(stage: Stage) -> None:

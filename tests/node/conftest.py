@@ -35,12 +35,8 @@ def means_at_hand() -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory, means_at_hand: None) -> Iterator[Cluster]:  # noqa: ARG001
     """Start the whole cluster for a module: operator, mothership and broker are Pods, as in the manifests."""
     options = Options(node=CONTAINERS, arguments={"operator": GRACES})
-    running = clusters.make(tmp_path_factory.mktemp("node") / "c", options)
-    try:
-        running.up()
+    with clusters.make(tmp_path_factory.mktemp("node") / "c", options) as running:
         yield running
-    finally:
-        running.down()
 
 
 @pytest.fixture(scope="module")

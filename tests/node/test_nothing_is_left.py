@@ -9,12 +9,14 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devcluster.background import BackgroundCluster
 from devcluster.cluster import CONTAINERS, Options
 from devcluster.components import resolve
+from devcluster.realnode import cgroups
 from tests.e2e.harness import Shell, apply, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.usefixtures("means_at_hand")]
@@ -56,10 +58,20 @@ def _machine() -> Machine:
     for folder in map(Path, FOLDERS):
         with contextlib.suppress(OSError):
             entries |= {str(path) for path in folder.iterdir()}
-    groups = {str(path) for path in Path("/sys/fs/cgroup").glob("*/devcluster-*")}
-    return Machine(
-        tuple(Path("/proc/sys", name).read_text() for name in SYSCTLS), frozenset(entries | groups)
-    )
+    # Other clusters may come and go meanwhile.
+    entries = {each for each in entries if cgroups.PREFIX not in each}
+    return Machine(tuple(Path("/proc/sys", name).read_text() for name in SYSCTLS), frozenset(entries))
+
+
+def _groups(cluster: BackgroundCluster) -> list[Path]:
+    """Return the control groups of a cluster, in either version of them."""
+    name = cgroups.PREFIX + str(_state(cluster)["node_name"])
+    return [top / name for top in cgroups.hierarchies()]
+
+
+def _state(cluster: BackgroundCluster) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((cluster.directory / "state.json").read_text())
+    return found
 
 
 def _processes(words: str) -> list[int]:
@@ -101,20 +113,24 @@ def before() -> Machine:
 
 def test_after_down(before: Machine, cluster: BackgroundCluster) -> None:
     """`down` ends everything, whatever Pods think of it, and restores the machine."""
+    groups = _groups(cluster)
+    assert all(group.exists() for group in groups)
     assert len(_processes(str(cluster.directory))) > 10
     cluster.down()
     assert _processes(str(cluster.directory)) == []
     assert not cluster.directory.exists()
     assert _own_mounts() == []
+    assert not [group for group in groups if group.exists()]
     assert _machine() == before
 
 
 def test_after_the_supervisor_was_killed(before: Machine, cluster: BackgroundCluster) -> None:
     """With `kill -9` of the supervisor everything ends by itself, and only its record is left, for `down`."""
-    owner = json.loads((cluster.directory / "state.json").read_text())["owner"]["pid"]
-    os.kill(owner, signal.SIGKILL)
+    groups = _groups(cluster)
+    os.kill(_state(cluster)["owner"]["pid"], signal.SIGKILL)
     until(lambda: not _processes(str(cluster.directory)), "every process ends", 60)
     until(lambda: not (cluster.directory / "node").exists(), "the node's directory is gone", 60)
+    until(lambda: not [group for group in groups if group.exists()], "its control groups are gone", 60)
     assert _machine() == before
     cluster.down()
     assert not cluster.directory.exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import signal
 import time
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from devcluster.cluster import Cluster
+from devcluster.realnode import cgroups
 from tests.e2e.harness import Pool, Shell, apply, make_pool, remove_pool, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -222,6 +225,83 @@ for where in ('restricted/configmaps', 'restricted/secrets'):
     assert "restricted/secrets 403" in log
 
 
+def test_volumes_of_every_kind(pools: MakePool, shell: Shell, tmp_path: Path) -> None:
+    """The kubelet mounts them for the run's user: keys of a ConfigMap and a Secret, memory, the Pod's own labels, a claim.
+
+    What one run writes to the claim, the next one reads.
+    """
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    disk.chmod(0o777)
+    apply(shell, *_claim(disk), *_settings())
+    volumes: list[Json] = [
+        {"name": "settings", "configMap": {"name": "settings"}},
+        {"name": "password", "secret": {"secretName": "password", "defaultMode": 0o440}},
+        {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
+        {
+            "name": "about",
+            "downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]},
+        },
+        {"name": "cache", "persistentVolumeClaim": {"claimName": "cache"}},
+    ]
+    mounts = [
+        {"name": "settings", "mountPath": "/settings/region", "subPath": "region"},
+        {"name": "password", "mountPath": "/password", "readOnly": True},
+        {"name": "memory", "mountPath": "/memory"},
+        {"name": "about", "mountPath": "/about"},
+        {"name": "cache", "mountPath": "/cache"},
+    ]
+    pool = pools(volumes=volumes, workerContainer={"volumeMounts": mounts}, securityContext={"fsGroup": 1983})
+    first = pool.trigger(
+        "echo region=$(cat /settings/region)",
+        "echo length=$(wc -c < /password/word)",
+        "touch /password/other 2> /dev/null && echo WROTE || echo unwritable",
+        "echo here > /memory/it && echo memory=$(stat -f -c %T /memory)",
+        "grep -o run-id /about/labels",
+        "echo written by the first > /cache/file",
+    )
+    _outcome(pool, first, "succeeded")
+    words = _log(pool, first).split()
+    assert {"region=north", "length=7", "unwritable", "memory=tmpfs", "run-id"} <= set(words)
+    second = pool.trigger("cat /cache/file")
+    _outcome(pool, second, "succeeded")
+    assert "written by the first" in _log(pool, second).splitlines()
+    assert (disk / "file").stat().st_uid == 1983
+
+
+def _claim(folder: Path) -> list[Json]:
+    """Return a volume on this machine's disk and a claim to it."""
+    size = {"storage": "10Mi"}
+    common: Json = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    volume = {**common, "capacity": size, "hostPath": {"path": str(folder), "type": "Directory"}}
+    claim = {**common, "volumeName": "disk", "resources": {"requests": size}}
+    return [
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"}, "spec": volume},
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "cache", "namespace": NAMESPACE},
+            "spec": claim,
+        },
+    ]
+
+
+def _settings() -> list[Json]:
+    """Return a ConfigMap and a Secret."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            field: values,
+        }
+        for kind, name, field, values in (
+            ("ConfigMap", "settings", "data", {"region": "north"}),
+            ("Secret", "password", "stringData", {"word": "unheard"}),
+        )
+    ]
+
+
 @pytest.mark.parametrize("part", ["node", "containerd"])
 def test_a_run_outlives_its_nodes_programs(
     cluster: Cluster, pools: MakePool, shell: Shell, part: str
@@ -240,6 +320,49 @@ def test_a_run_outlives_its_nodes_programs(
     lines = _log(pool, run).splitlines()
     assert (lines.count("began"), lines.count("ended")) == (1, 1)
     assert len(pool.run(run)["attempts"]) == 1
+
+
+def test_a_node_that_loses_its_power(cluster: Cluster, pools: MakePool) -> None:
+    """Everything on it dies in one moment and comes back: the run failed and isn't executed again, the next one runs."""
+    pool = pools()
+    run = pool.trigger("echo began; sleep 600")
+    _running(pool, run)
+    for part in ("node", "containerd"):
+        cluster.component(part).kill(signal.SIGKILL)
+    _lose_power(cluster)
+    for part in ("containerd", "node"):
+        cluster.component(part).start()
+    until(lambda: pool.run(run)["state"] == "failed", "the mothership is back and knows of the end", SLOW)
+    outcome = _outcome(pool, run)
+    assert outcome["reason"] in {"NodeLost", "NonZeroExit"}, outcome
+    assert len(pool.run(run)["attempts"]) == 1
+    again = pool.trigger("echo served")
+    _outcome(pool, again, "succeeded")
+    assert "served" in _log(pool, again).splitlines()
+
+
+def _lose_power(cluster: Cluster) -> None:
+    """Kill every container of the node, and first what would tell containerd how they ended."""
+    for shim in _shims(cluster):
+        os.kill(shim, signal.SIGKILL)
+    group = cgroups.PREFIX + cluster.site.node_name
+    for top in cgroups.hierarchies():
+        for file in (top / group / "kubepods").rglob("cgroup.procs"):
+            for pid in file.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+    until(lambda: not _shims(cluster), "the node is dark")
+
+
+def _shims(cluster: Cluster) -> list[int]:
+    """Return the processes that stand between containerd and the node's containers."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes()
+            if b"containerd-shim" in words and str(cluster.directory) in (folder / "mountinfo").read_text():
+                found.append(int(folder.name))
+    return found
 
 
 @pytest.mark.parametrize("part", ["operator", "mothership", "mosquitto"])

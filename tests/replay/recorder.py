@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import urllib3
 
+from tests.http_parts import LoopbackServer, body_of, send
 from tests.replay.recording import PARENTS, Call, Recording
 
 _TIMEOUT = 30.0
@@ -26,23 +27,8 @@ class Recorder:
         self._pool = urllib3.PoolManager(maxsize=32)
         self._lock = threading.Lock()
         self._recording = Recording()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Else each answer waits 40 ms for a delayed acknowledgement.
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                outer._relay(self)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, name="recorder", daemon=True).start()
+        self._server = LoopbackServer(self._relay, only="POST", port=port)
+        self.url = self._server.url
 
     def forward_to(self, url: str) -> None:
         """Say where the hooks are."""
@@ -56,20 +42,15 @@ class Recorder:
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
         self._pool.clear()
 
     def _relay(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        body = body_of(handler)
         status, answer = self._ask(handler.path, body)
         if status == 200:
             self._note(handler.path, body, answer)
-        handler.send_response(status)
-        handler.send_header("Content-Type", "application/json")
-        handler.send_header("Content-Length", str(len(answer)))
-        handler.end_headers()
-        handler.wfile.write(answer)
+        send(handler, status, [("Content-Type", "application/json")], answer)
 
     def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:
         if not self._target:

@@ -10,8 +10,11 @@ from app import vocabulary as words
 from app.agent.decisions import images
 from app.agent.pool_state import PoolView
 from app.agent.worker_state import WorkerView
-from protocol.messages import RunScheduled
+from protocol.messages import RunRejected, RunScheduled
 from protocol.runs import Phase, Reason, Rejection
+
+REJECTION_LIMIT = 4096
+"""Characters of a rejection's text, as the protocol bounds them: the API's own words can be longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,21 @@ def decide(worker: WorkerView, scheduled: RunScheduled, pool: PoolView) -> Decis
         return Reject(Rejection.DRAINING, "this worker takes no new runs")
     image = images.runner_image(scheduled.runner_image, scheduled.tool, pool.pod)
     return _judge_image(image, scheduled, pool) or Claim(image)
+
+
+def rejected(scheduled: RunScheduled, decision: Reject) -> RunRejected:
+    """Return the answer to a run that this Worker won't run."""
+    return RunRejected(
+        worker_uid=scheduled.worker_uid,
+        pool_uid=scheduled.pool_uid,
+        run=scheduled.run,
+        stage=scheduled.stage,
+        sequence=scheduled.sequence,
+        assignment=scheduled.assignment,
+        reason=decision.reason,
+        message=decision.message[:REJECTION_LIMIT],
+        outcome_reason=decision.outcome_reason,
+    )
 
 
 def _judge_image(image: str, scheduled: RunScheduled, pool: PoolView) -> Reject | None:

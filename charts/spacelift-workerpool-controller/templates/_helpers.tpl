@@ -95,9 +95,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- /* Values that can't be meant together, each with what to do instead. */}}
 {{- define "workerpool.check" -}}
 {{- $hooks := .Values.hooks }}
-{{- if (index .Values "spacelift-promex").enabled }}
-{{- fail "spacelift-promex.enabled: the exporter isn't part of this version of the chart; leave it false" }}
-{{- end }}
 {{- range $name, $budget := dict "pdb" .Values.pdb "controllerManager.pdb" .Values.controllerManager.pdb }}
 {{- if and $budget.enabled (eq (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}
 {{- fail (printf "%s: set one of minAvailable and maxUnavailable, and the other to null" $name) }}

@@ -1,6 +1,6 @@
 """The API server tells what drives the hooks that it asks too much."""
 
-from tests.faults.answers import anything, sometimes
+from tests.faults.answers import answer_some
 from tests.faults.api_faults import Refusal
 from tests.faults.scenario import scenario
 from tests.faults.world import World
@@ -9,7 +9,4 @@ from tests.faults.world import World
 @scenario(rounds=1)
 def inject(world: World) -> None:
     """Answer in its place for a while."""
-    rule = sometimes(world.random, 0.3, Refusal(429, retry_after=1), anything)
-    with world.api_answers("hookdriver-api", rule) as proxy:
-        world.until(lambda: proxy.refused >= 1, "calls get that answer")
-        world.wait(8)
+    answer_some(world, "hookdriver-api", 0.3, Refusal(429, retry_after=1), at_least=1)

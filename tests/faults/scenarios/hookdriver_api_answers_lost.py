@@ -1,6 +1,6 @@
 """The API server does what the hooks' driver asks, and the answer never arrives."""
 
-from tests.faults.answers import sometimes, writes
+from tests.faults.answers import answer_some, writes
 from tests.faults.api_faults import LostAnswer
 from tests.faults.scenario import scenario
 from tests.faults.world import World
@@ -9,7 +9,4 @@ from tests.faults.world import World
 @scenario(rounds=1)
 def inject(world: World) -> None:
     """Answer in its place for a while."""
-    rule = sometimes(world.random, 0.6, LostAnswer(), writes)
-    with world.api_answers("hookdriver-api", rule) as proxy:
-        world.until(lambda: proxy.refused >= 1, "calls get that answer")
-        world.wait(8)
+    answer_some(world, "hookdriver-api", 0.6, LostAnswer(), writes, at_least=1)

@@ -14,6 +14,7 @@ HOURS = (2.0, -3.0, 26.0)
 @scenario(
     rounds=3,
     work="sleep 2",
+    process_node="the clock is a module that a process loads, and the mothership's image has no place for it",
     environment={"mothership": {"PYTHONPATH": str(CLOCK), "FAULTS_CLOCK_OFFSET": str(OFFSET)}},
 )
 def inject(world: World) -> None:

@@ -8,7 +8,12 @@ from tests.faults.scenario import scenario
 from tests.faults.world import World
 
 
-@scenario(rounds=1, work="sleep 1", needs=disk.lacking)
+@scenario(
+    rounds=1,
+    work="sleep 1",
+    needs=disk.lacking,
+    process_node="the small disk is mounted around a process, and a Pod's mounts are made before",
+)
 def inject(world: World) -> None:
     """Move its data to a small disk, fill that, and free it again."""
     part, data = world.cluster.component("mothership"), world.cluster.site.mothership_data

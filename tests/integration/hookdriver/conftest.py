@@ -44,12 +44,8 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     from devcluster.cluster import Cluster
 
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), components={"controlplane"})
-    cluster.up()
-    try:
+    with Cluster(tmp_path_factory.mktemp("cluster"), components={"controlplane"}) as cluster:
         yield cluster.env()["KUBECONFIG"]
-    finally:
-        cluster.down()
 
 
 @pytest.fixture(scope="session")

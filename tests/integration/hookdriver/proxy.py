@@ -1,18 +1,16 @@
 """A proxy between a hook driver and the API server that records the driver's writes."""
 
 import json
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import urllib3
 
 from devcluster.hookdriver.objects import Json
+from tests.http_parts import LoopbackServer, body_of, end_to_end, send, stream
 
 # What a driver tells about itself isn't what is compared.
 _SILENT = ("/events", "/leases", "selfsubjectaccessreviews")
-_HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 
 
 @dataclass(frozen=True)
@@ -31,43 +29,20 @@ class RecordingProxy:
     def __init__(self, target: str, pool: urllib3.PoolManager) -> None:
         self.writes: list[Write] = []
         self._target, self._pool = target.rstrip("/"), pool
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Else each answer waits 40 ms for a delayed acknowledgement.
-            disable_nagle_algorithm = True
-
-            def _relay(self) -> None:
-                outer._relay(self)
-
-            def __getattr__(self, name: str) -> Callable[[], None]:
-                # One handler for every method that http.server asks for.
-                if name.startswith("do_"):
-                    return self._relay
-                raise AttributeError(name)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(self._relay)
+        self.url = self._server.url
 
     def close(self) -> None:
         """Stop relaying."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def _relay(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        headers = {name: value for name, value in handler.headers.items() if name.lower() not in _HOP_BY_HOP}
+        body = body_of(handler)
         response = self._pool.request(
             handler.command,
             self._target + handler.path,
             body=body or None,
-            headers=headers,
+            headers=dict(end_to_end(handler.headers.items())),
             preload_content=False,
             decode_content=False,
             retries=False,
@@ -91,19 +66,7 @@ class RecordingProxy:
 
 
 def _pass_on(handler: BaseHTTPRequestHandler, response: urllib3.BaseHTTPResponse) -> None:
-    handler.send_response(response.status)
-    for name, value in response.headers.items():
-        if name.lower() not in _HOP_BY_HOP:
-            handler.send_header(name, value)
-    length = response.headers.get("Content-Length")
-    if length is not None:
-        handler.send_header("Content-Length", length)
-        handler.end_headers()
-        handler.wfile.write(response.read(decode_content=False))
+    if response.headers.get("Content-Length") is None:
+        stream(handler, response)
         return
-    handler.send_header("Transfer-Encoding", "chunked")
-    handler.end_headers()
-    for chunk in response.stream(1 << 16, decode_content=False):
-        handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-        handler.wfile.flush()
-    handler.wfile.write(b"0\r\n\r\n")
+    send(handler, response.status, end_to_end(response.headers.items()), response.read(decode_content=False))

@@ -237,17 +237,19 @@ def test_a_payload_that_cannot_be_opened_is_invalid(world: World) -> None:
     )
 
 
+def beyond_the_quota(verb: str, plural: str, _name: str) -> None:
+    """Refuse further Secrets as a quota does."""
+    if (verb, plural) == ("create", "secrets"):
+        raise Forbidden("exceeded quota: secrets", status=403)
+
+
 def test_a_secret_that_a_quota_refuses_makes_the_run_wait_and_says_so(
     world: World, material: Material
 ) -> None:
     """Nothing was started, so nothing has failed: an Event has the API's text, and the claim follows when it may."""
     world.up(a.worker_object())
 
-    def refuse(verb: str, plural: str, _name: str) -> None:
-        if (verb, plural) == ("create", "secrets"):
-            raise Forbidden("exceeded quota: secrets", status=403)
-
-    world.api.fail = refuse
+    world.api.fail = beyond_the_quota
     with pytest.raises(Forbidden):
         claim(world, material)
     assert not [each for each in world.link.take() if isinstance(each, RunRejected)]
@@ -262,11 +264,7 @@ def test_what_comes_behind_a_refused_claim_does_not_wait_for_it(world: World, ma
     """A drain is obeyed under a quota, and then the run is given back: that takes no Secret."""
     world.up(a.worker_object())
 
-    def refuse(verb: str, plural: str, _name: str) -> None:
-        if (verb, plural) == ("create", "secrets"):
-            raise Forbidden("exceeded quota: secrets", status=403)
-
-    world.api.fail = refuse
+    world.api.fail = beyond_the_quota
     with pytest.raises(Forbidden):
         claim(world, material)
     world.api.calls.clear()

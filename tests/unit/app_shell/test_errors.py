@@ -58,11 +58,18 @@ def test_an_answer_that_is_no_status_object_is_an_error_too(body: bytes, message
         ({}, {}, 1.0),
         ({"Retry-After": "soon"}, {}, 1.0),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, {}, 0.0),
+        ({"Retry-After": "\N{SUPERSCRIPT TWO}"}, {}, 1.0),
+        ({"Retry-After": "30"}, {}, 30.0),
+        ({"Retry-After": "31"}, {}, 30.0),
+        ({"Retry-After": "9" * 400}, {}, 30.0),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, {}, 30.0),
+        ({}, {"details": {"retryAfterSeconds": 86400}}, 30.0),
+        ({}, {"details": {"retryAfterSeconds": -1}}, 0.0),
     ],
 )
 def test_too_many_requests_says_how_long_to_wait(
     headers: dict[str, str], body: dict[str, object], seconds: float
 ) -> None:
-    """The header wins, then the Status object, then a second."""
+    """The header wins, then the Status object, then a second; nobody has to wait longer than half a minute."""
     error = errors.error_from_response("GET /x", 429, orjson.dumps(body), headers)
     assert error.retry_after == seconds

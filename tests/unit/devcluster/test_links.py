@@ -42,6 +42,31 @@ def test_a_relay_listens_on_its_links_port_and_reaches_the_server() -> None:
             links.close(standing)
 
 
+def test_a_relay_in_another_network_makes_all_its_sockets_there() -> None:
+    """Where it listens, and where it connects: to servers that are elsewhere than on loopback, too."""
+    made: list[socket.socket] = []
+
+    def make_socket() -> socket.socket:
+        made.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        return made[-1]
+
+    name = links.purpose("launcher-mothership")
+    with Ports(["mothership", name]) as ports, socket.create_server((LOOPBACK, 0)) as server:
+        where = links.Inside(make_socket, LOOPBACK, {"mothership": server.getsockname()})
+        standing = links.relays(["launcher-mothership"], ports, where)
+        try:
+            listening = len(made)
+            assert listening > 0
+            with socket.create_connection((LOOPBACK, ports[name])) as client:
+                taken, peer = server.accept()
+                taken.close()
+                assert len(made) == listening + 1
+                assert client.recv(1) == b""
+            assert peer[0] == LOOPBACK
+        finally:
+            links.close(standing)
+
+
 def test_a_link_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     """A typing error must not pass for a link that was never cut."""
     with pytest.raises(ValueError, match="operator-moon"):

@@ -7,6 +7,7 @@ import pytest
 
 from devcluster import clusters
 from devcluster.cluster import Options
+from devcluster.components import replicas
 from devcluster.kubectl import Document
 from devcluster.progress import ClusterError
 from devcluster.realnode import (
@@ -16,20 +17,27 @@ from devcluster.realnode import (
     means,
     namespaces,
     network,
+    podlogs,
     shares,
     sweeper,
     workloads,
 )
 from devcluster.realnode.cluster import ContainerCluster
+from devcluster.realnode.deployed import Deployment
 from devcluster.realnode.workloads import Extra
+
+LABELS = {workloads.OPERATOR_LABEL: workloads.OPERATOR}
+NAMES = "spacelift-workerpool-controller-webhook-service.spacelift-worker-controller-system,127.0.0.1"
+"""By which names the hooks are called: Metacontroller's, as the operator's own default has it, and this machine's."""
 
 
 def _deployment() -> Document:
     container = {"name": "manager", "image": "somewhere/operator:1", "args": ["--leader-elect"]}
+    template = {"metadata": {"labels": dict(LABELS)}, "spec": {"containers": [container]}}
     return {
         "kind": "Deployment",
         "metadata": {"name": workloads.OPERATOR_DEPLOYMENT},
-        "spec": {"replicas": 2, "template": {"spec": {"containers": [container]}}},
+        "spec": {"replicas": 2, "selector": {"matchLabels": dict(LABELS)}, "template": template},
     }
 
 
@@ -67,16 +75,86 @@ def test_shared_layers_are_mounted_after_the_nodes_own_directory(tmp_path: Path)
 
 
 def test_the_operator_comes_from_the_manifests_with_another_image() -> None:
-    """Image, replicas and further arguments change, and nothing that others hold."""
+    """Image and further arguments change, no Pod is asked for yet, and nothing changes that others hold."""
     given = _deployment()
-    extra = Extra(("--more",), {"NAME": "value"}, replicas=1)
-    changed, *added = workloads.operator([given], extra)
+    changed, *added = workloads.operator([given], Extra(("--more",), {"NAME": "value"}))
     container = changed["spec"]["template"]["spec"]["containers"][0]
-    assert (container["image"], container["args"]) == (images.OPERATOR, ["--leader-elect", "--more"])
+    assert container["image"] == images.OPERATOR
+    assert container["args"] == ["--leader-elect", f"--hook-server-names={NAMES}", "--more"]
     assert container["env"] == [{"name": "NAME", "value": "value"}]
-    assert changed["spec"]["replicas"] == 1
+    assert changed["spec"]["replicas"] == 0
     assert given == _deployment()
     assert [each["kind"] for each in added] == ["Service"]
+
+
+def test_several_operators_are_deployments_that_share_the_manifests_service() -> None:
+    """Each is stopped and started for itself: no selector finds the other's Pods, and the Service finds both."""
+    names = replicas(2)
+    made = workloads.operator([_deployment()], Extra(), names)
+    deployments = {each["metadata"]["name"]: each["spec"] for each in made if each["kind"] == "Deployment"}
+    assert list(deployments) == ["operator", "operator-2"]
+    for name, spec in deployments.items():
+        labels = spec["template"]["metadata"]["labels"]
+        assert spec["selector"]["matchLabels"] == labels == {**LABELS, workloads.REPLICA_LABEL: name}
+        assert f"--replica-name={name}" in spec["template"]["spec"]["containers"][0]["args"]
+        assert workloads.deployment_of(name, names) == (name, f"{workloads.REPLICA_LABEL}={name}")
+    assert [each["spec"]["clusterIP"] for each in made if each["kind"] == "Service"] == [
+        workloads.ADDRESSES[f"{name}-health"] for name in names
+    ]
+    assert _deployment()["spec"]["selector"]["matchLabels"] == LABELS
+
+
+def test_the_logs_of_a_component_are_those_of_its_pods_alone(tmp_path: Path) -> None:
+    """Without the runtime's own words, also of a Pod that is gone by now; parts of a long line are put together."""
+    source, target = tmp_path / "pods", tmp_path / "logs"
+    target.mkdir()
+    one, two = (Deployment(name, "system", "") for name in replicas(2))
+
+    def write(pod: str, *lines: str) -> Path:
+        folder = source / f"system_{pod}_0-1-2" / "manager"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "0.log"
+        with path.open("a") as log:
+            log.writelines(f"2026-01-01T00:00:00.123456789Z stdout {line}" for line in lines)
+        return path
+
+    logs = podlogs.PodLogs(source, {"one": one.log_folders, "two": two.log_folders}, target)
+    first = write("operator-5f5d4d5b-rnvq6", "F began\n", "P a lo\n", "F ng")
+    write("operator-2-5f5d4d5b-rnvq6", "F another\n")
+    assert logs.path("one").read_text() == "began\na lo"
+    assert logs.path("two").read_text() == "another\n"
+    with first.open("a") as log:
+        log.write("  line\n")
+    first.unlink()
+    write("operator-5f5d4d5b-xxxxx", "F again\n")
+    logs.stop()
+    assert (target / "one.log").read_text() == "began\na long  line\nagain\n"
+
+
+def test_pods_of_a_deployment_with_a_long_name_are_found_by_their_logs() -> None:
+    """The API server cuts a Pod's name, and its second hyphen with it."""
+    deployment = Deployment(workloads.OPERATOR_DEPLOYMENT, "ns", "app=operator")
+    uid = "0c3c4f5e-2b1d-4b8e-9f5c-7a1d2e3f4a5b"
+    assert deployment.log_folders.fullmatch(f"ns_{workloads.OPERATOR_DEPLOYMENT}-78ff75cd2w85_{uid}")
+    assert not deployment.log_folders.fullmatch(f"other_{workloads.OPERATOR_DEPLOYMENT}-78ff75cd2w85_{uid}")
+
+
+def test_the_mothership_tells_the_addresses_of_relays() -> None:
+    """Pools' tokens and launchers carry them; the mothership's own way to the broker is a third."""
+    endpoints = workloads.Endpoints("mqtts://one:1", "mqtts://two:2", "https://three:3")
+    made = workloads.mothership(Path("/data"), Extra(), endpoints)
+    (deployment,) = [each for each in made if each["kind"] == "Deployment"]
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    wanted = {"--broker=mqtts://one:1", "--public-broker=mqtts://two:2", "--public-endpoint=https://three:3"}
+    assert wanted <= set(arguments)
+
+
+def test_the_hooks_service_has_the_address_that_its_relay_leads_to() -> None:
+    """Else the API server would give it any."""
+    service = {"kind": "Service", "metadata": {"name": workloads.OPERATOR_SERVICE}, "spec": {}}
+    made, *_ = workloads.operator([service], Extra())
+    assert made["spec"] == {"clusterIP": workloads.HOOKS_ADDRESS}
+    assert workloads.HOOKS_ADDRESS not in workloads.ADDRESSES.values()
 
 
 @pytest.mark.parametrize("name", ["mothership", "mosquitto"])

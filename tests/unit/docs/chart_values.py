@@ -1,6 +1,6 @@
-"""The table of docs/helm.md, made from the comments in the chart's values.
+"""The tables of the charts' values in docs/helm.md and docs/exporter.md, made from the comments in the values.
 
-``python -m tests.unit.docs.chart_values`` writes it into the page.
+``python -m tests.unit.docs.chart_values`` writes them into the pages.
 """
 
 from __future__ import annotations
@@ -14,10 +14,21 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "helm.md"
-VALUES = ROOT / "charts" / "spacelift-workerpool-controller" / "values.yaml"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, and what it is made of."""
+
+    page: Path
+    values: Path
+
+
+OPERATOR = Table(
+    ROOT / "docs" / "helm.md", ROOT / "charts" / "spacelift-workerpool-controller" / "values.yaml"
+)
+EXPORTER = Table(ROOT / "docs" / "exporter.md", ROOT / "charts" / "spacelift-promex" / "values.yaml")
 HEAD = "| value | default | meaning |\n|---|---|---|\n"
-_MARKED = re.compile(r"(<!-- values: begin -->\n).*?(<!-- values: end -->)", re.DOTALL)
 _KEY = re.compile(r"( *)([\w-]+):(?: |$)")
 
 
@@ -31,9 +42,9 @@ class Value:
     meaning: str
 
 
-def documented() -> list[Value]:
+def documented(table: Table = OPERATOR) -> list[Value]:
     """Return every value with a comment."""
-    text = VALUES.read_text(encoding="utf-8")
+    text = table.values.read_text(encoding="utf-8")
     defaults = yaml.safe_load(text)
     found: list[Value] = []
     way: list[str] = []
@@ -49,9 +60,9 @@ def documented() -> list[Value]:
     return found
 
 
-def undocumented() -> list[str]:
+def undocumented(table: Table = OPERATOR) -> list[str]:
     """Return the values that no comment describes, neither theirs nor that of what they are part of."""
-    known = tuple(each.key for each in documented())
+    known = tuple(each.key for each in documented(table))
 
     def unknown(values: Any, path: str) -> list[str]:  # noqa: ANN401 - any value
         if path in known:
@@ -64,12 +75,12 @@ def undocumented() -> list[str]:
             ]
         return [path]
 
-    return unknown(yaml.safe_load(VALUES.read_text(encoding="utf-8")), "")
+    return unknown(yaml.safe_load(table.values.read_text(encoding="utf-8")), "")
 
 
-def table() -> str:
+def rendered(table: Table = OPERATOR) -> str:
     """Return the table as it should be."""
-    rows = (f"| `{each.key}` | `{_short(each.default)}` | {each.meaning} |\n" for each in documented())
+    rows = (f"| `{each.key}` | `{_short(each.default)}` | {each.meaning} |\n" for each in documented(table))
     return HEAD + "".join(rows)
 
 
@@ -89,10 +100,17 @@ def _short(value: Any) -> str:  # noqa: ANN401 - any value
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
+def put(page: Path, name: str, text: str) -> None:
+    """Write a text between the marks of its name in a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name}: begin -->\n")
+    _, end, after = rest.partition(f"<!-- {name}: end -->")
+    page.write_text(f"{before}<!-- {name}: begin -->\n{text}{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
-    """Write the table."""
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(_MARKED.sub(lambda found: found[1] + table() + found[2], page), encoding="utf-8")
+    """Write the tables."""
+    for table in (OPERATOR, EXPORTER):
+        put(table.page, "values", rendered(table))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any, Final
 import yaml
 
 from app.vocabulary import API_VERSION, WORKER_KIND, WORKER_POOL_KIND
+from devcluster.kubectl import parse
 
 Object = dict[str, Any]
 
@@ -91,9 +92,7 @@ class Block:
 def definition(kind: str) -> Object:
     """Return the CustomResourceDefinition of a kind."""
     path = ROOT / "crds" / f"workers.spacelift.io_{_DEFINITIONS[kind]}.yaml"
-    # The definitions are thousands of lines: the pure Python parser takes seconds for them.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loaded: Object = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - a safe loader
+    (loaded,) = parse(path.read_text(encoding="utf-8"))
     return loaded
 
 

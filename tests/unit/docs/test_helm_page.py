@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,13 +12,28 @@ from tests.unit.docs import chart_values
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "spacelift-workerpool-controller"
+PAGE = chart_values.OPERATOR.page
+
+
+def schema_keys(chart: Path) -> set[str]:
+    """Return the values that a chart's schema knows, with dots."""
+    found: set[str] = set()
+
+    def walk(part: dict[str, Any], path: str) -> None:
+        if not part.get("properties"):
+            found.add(path)
+        for name, child in part.get("properties", {}).items():
+            walk(child, f"{path}.{name}" if path else name)
+
+    walk(json.loads((chart / "values.schema.json").read_text(encoding="utf-8")), "")
+    return found
 
 
 def test_the_table_of_values_is_the_charts() -> None:
     """`python -m tests.unit.docs.chart_values` writes it."""
-    table = chart_values.table()
+    table = chart_values.rendered()
     assert table.count("\n") > 50
-    assert chart_values.written(chart_values.PAGE.read_text(encoding="utf-8")) == table
+    assert chart_values.written(PAGE.read_text(encoding="utf-8")) == table
 
 
 def test_every_value_has_a_comment() -> None:
@@ -27,25 +43,13 @@ def test_every_value_has_a_comment() -> None:
 
 def test_the_schema_knows_every_value_and_no_other() -> None:
     """Maps that users fill end the way."""
-    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    found = set()
-
-    def walk(part: dict[str, dict[str, object]], path: str) -> None:
-        properties = part.get("properties")
-        if not properties:
-            found.add(path)
-            return
-        for name, child in properties.items():
-            walk(child, f"{path}.{name}" if path else name)  # type: ignore[arg-type]
-
-    walk(schema, "")
     ours = {each.key for each in chart_values.documented()}
-    assert {each for each in found if not each.endswith("global")} == ours
+    assert {each for each in schema_keys(CHART) if not each.endswith("global")} == ours
 
 
 def test_links_and_files_exist() -> None:
     """A reader follows them."""
-    text = chart_values.PAGE.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:\s]+)\)", text):
         assert (ROOT / "docs" / target).exists(), target
     for path in re.findall(r"(?<![\w/.-])((?:manifests|charts)/[\w./-]*\w)", text):
@@ -61,7 +65,11 @@ def test_the_charts_version_is_the_products() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     crds = yaml.safe_load((CHART / "charts" / "crds" / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["appVersion"] == project[1]
-    assert [each["version"] for each in chart["dependencies"]] == [crds["version"]]
+    exporter = yaml.safe_load(
+        (CHART / "charts" / "spacelift-promex" / "Chart.yaml").read_text(encoding="utf-8")
+    )
+    assert [each["version"] for each in chart["dependencies"]] == [crds["version"], exporter["version"]]
+    assert exporter["appVersion"] == project[1]
 
 
 def test_the_definitions_of_the_chart_are_the_generated_ones() -> None:

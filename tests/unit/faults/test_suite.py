@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from devcluster.cluster import CONTAINERS
 from tests.faults import leaks
 from tests.faults.leaks import Footprint
 from tests.faults.load import Load, Work
@@ -70,6 +71,17 @@ def test_a_scenario_that_this_machine_can_not_do_is_told_and_not_counted(tmp_pat
     assert "no water here" in told[0]
     assert suite.report.scenarios == 0
     assert not suite.report.clean
+
+
+def test_what_only_the_process_node_has_is_left_out_elsewhere_with_the_reason(tmp_path: Path) -> None:
+    """And nowhere else: there it would need a cluster."""
+    told: list[str] = []
+    suite = Suite(tmp_path, "seed", told.append, CONTAINERS)
+    only = Scenario(nothing, name="clocks", process_node="clocks are loaded")
+    assert suite.run(only, 20)
+    assert told == ["clocks: left out, it needs the process node: clocks are loaded"]
+    (tmp_path / "other").mkdir()
+    assert Suite(tmp_path / "other", "seed", told.append)._lacking(only) == ""
 
 
 def test_a_load_that_the_list_could_not_show_whole_is_refused() -> None:

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.http_parts import body_of, send
+
 
 @contextmanager
 def git_server(root: Path, user: str, password: str) -> Iterator[str]:
@@ -19,9 +21,9 @@ def git_server(root: Path, user: str, password: str) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            body = body_of(self)
             if self.headers["Authorization"] != wanted:
-                self._answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
+                send(self, 401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
                 return
             done = subprocess.run(
                 ["git", "-c", "safe.directory=*", "http-backend"],
@@ -43,21 +45,13 @@ def git_server(root: Path, user: str, password: str) -> Iterator[str]:
             )
             head, _, content = done.stdout.partition(b"\r\n\r\n")
             fields = [line.split(": ", 1) for line in head.decode().split("\r\n")]
-            self._answer(200, [(name, value) for name, value in fields], content)
+            send(self, 200, [(name, value) for name, value in fields], content)
 
         def do_POST(self) -> None:
             self.do_GET()
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
-
-        def _answer(self, status: int, fields: list[tuple[str, str]], content: bytes) -> None:
-            self.send_response(status)
-            for name, value in fields:
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))

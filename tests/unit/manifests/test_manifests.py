@@ -14,11 +14,11 @@ from app.reasons import CONDITIONS
 from app.serving import GRACE_SECONDS
 from app.settings import Settings, parse, variable_of
 from app.web.application import create_app
+from devcluster import kubectl
 from tests.unit.web.health import ToldHealth
 
 ROOT = Path(__file__).parents[3]
 # The CRDs take the pure Python parser ten seconds.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 INSTALLED = {"manifests": "install.yaml", "manifests/metacontroller": "install-metacontroller.yaml"}
@@ -30,7 +30,7 @@ def documents(folder: str) -> list[dict[str, Any]]:
     """Return every object that a folder installs, kustomizations apart."""
     one_file = INSTALLED.get(folder)
     files = [ROOT / "manifests" / one_file] if one_file else sorted((ROOT / folder).glob("*.yaml"))
-    loaded = [item for file in files for item in yaml.load_all(file.read_text(encoding="utf-8"), LOADER)]
+    loaded = [item for file in files for item in kubectl.parse(file.read_text(encoding="utf-8"))]
     return [item for item in loaded if item["kind"] not in ("Kustomization", "Component")]
 
 

@@ -4,6 +4,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 
+import paho.mqtt.client as mqtt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,6 +190,26 @@ def test_17_a_refused_publish_and_an_instant_end_are_told(pki: Pki, link: Connec
         eventually(lambda: any(each["event"] == "broker refused a publish" for each in logs))
         assert linked.count(Published) == 1
         broker.script.puback = lambda _: "close"
+        linked.link.publish(TOPIC, b"x")
+        eventually(lambda: any(each["event"] == "broker closed right after a publish" for each in logs))
+
+
+def test_an_end_that_is_quicker_than_the_note_of_its_publish_is_told(
+    pki: Pki, link: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker answers while the thread that publishes has yet to note what it sent."""
+    publish = mqtt.Client.publish
+
+    def slow(client: mqtt.Client, topic: str, payload: bytes, qos: int) -> mqtt.MQTTMessageInfo:
+        sent = publish(client, topic, payload, qos)
+        eventually(lambda: not client.is_connected())
+        time.sleep(0.2)  # what the connection's own thread needs to see its end
+        return sent
+
+    monkeypatch.setattr(mqtt.Client, "publish", slow)
+    with ScriptedBroker(pki, Script(puback=lambda _: "close")) as broker, capture_logs() as logs:
+        linked = link(broker.port)
+        linked.up()
         linked.link.publish(TOPIC, b"x")
         eventually(lambda: any(each["event"] == "broker closed right after a publish" for each in logs))
 
