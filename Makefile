@@ -70,6 +70,11 @@ test-node: venv ## End-to-end tests and the short set of faults on a real node: 
 	@echo "==> the short set of faults on a real node"
 	@NODE=containerd $(BIN)/python -m tests.faults --short
 
+.PHONY: test-oldest
+test-oldest: venv ## The way of a run on the oldest supported Kubernetes (builds it the first time)
+	@$(CLUSTER) tools --oldest
+	@$(BIN)/python -m pytest -v tests/e2e/test_oldest_kubernetes.py
+
 .PHONY: faults
 faults: tools ## Every fault under a load of runs (RUNS=10000 for a long one, SEED= to repeat one, SCENARIOS="a b", SHORT=1, NODE=containerd)
 	@$(BIN)/python -m tests.faults $(SCENARIOS) $(if $(SHORT),--short) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster import toolchain
-from devcluster.paths import NODE_TOOLS_MODULE, TOOLS_MODULE, cache
+from devcluster.paths import NODE_TOOLS_MODULE, OLDEST_MODULE, TOOLS_MODULE, cache
 from devcluster.progress import REPORT_EVERY, ClusterError, Say
 
 KUBERNETES = "k8s.io/kubernetes"
@@ -54,12 +54,18 @@ NODE_HELPERS = Toolset(
     sources=("coredns/main.go", "pause/main.go"),
     takes="2 minutes",
 )
+OLDEST = Toolset(
+    {name: PACKAGES[name] for name in ("kube-apiserver", "kube-controller-manager")},
+    OLDEST_MODULE,
+    takes="4 minutes",
+)
+"""Of the oldest Kubernetes that is supported; everything else that a cluster has is of today."""
 
 
 def tools(say: Say, wanted: Toolset = CONTROL_PLANE) -> Path:
     """Return the directory of the built programs, building them when the pinned versions are not there yet."""
-    home = cache() / "tools" / (fingerprint(wanted.module, wanted.sources) + wanted.name)
-    binaries = home / "bin"
+    binaries = place(wanted)
+    home = binaries.parent
     if binaries.is_dir():
         return binaries
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +74,11 @@ def tools(say: Say, wanted: Toolset = CONTROL_PLANE) -> Path:
         if not binaries.is_dir():
             _build_all(home, wanted, say)
     return binaries
+
+
+def place(wanted: Toolset) -> Path:
+    """Return the directory of the built programs, which is there once they are built."""
+    return cache() / "tools" / (fingerprint(wanted.module, wanted.sources) + wanted.name) / "bin"
 
 
 def node_tools(say: Say) -> list[Path]:
@@ -90,7 +101,9 @@ def version_flags(go_mod: str) -> str:
         msg = f"go.mod does not require {KUBERNETES}"
         raise ValueError(msg)
     values = {"gitVersion": match[1], "gitMajor": match[2], "gitMinor": match[3], "gitTreeState": "clean"}
-    stamps = [f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
+    # An API server tells its clients of one of these, which of them depends on its version.
+    places = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    stamps = [f"-X {place}.{name}={value}" for place in places for name, value in values.items()]
     return " ".join(["-s -w", *stamps])
 
 
@@ -155,6 +168,8 @@ class _Build:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
         if process.returncode != 0:
             msg = f"building {self.name} failed:\n{''.join(lines[-ERROR_LINES:])}"
             raise ClusterError(msg)

@@ -84,6 +84,8 @@ def _tools(_root: Path, parsed: argparse.Namespace) -> int:
     if parsed.for_tests:
         prerequisites.provide_for_tests(_show)
         helm.provide_for_tests(_show)
+    if parsed.oldest:
+        build.tools(_show, build.OLDEST)
     print(build.tools(_show))
     return 0
 
@@ -164,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         "tools", parents=[where], help="build the control plane's programs and install what is missing"
     )
     tools.add_argument("--for-tests", action="store_true", help="what single tests need, too")
+    tools.add_argument("--oldest", action="store_true", help="the oldest supported Kubernetes, too")
     tools.add_argument(
         "--node",
         choices=NODES,

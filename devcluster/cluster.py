@@ -76,6 +76,8 @@ class Options:
     """Links that a relay stands in (see links.py), `all` for every one; `Cluster.relays` has them."""
     node: str = field(default_factory=lambda: os.environ.get("NODE") or PROCESSES)
     """`process`: Pods are processes of this machine; `containerd`: a real node (docs/real-node.md)."""
+    oldest: bool = False
+    """Whether API server and controllers are those of the oldest supported Kubernetes (devcluster/oldest)."""
     replicas: int = 1
     """Processes of the operator: `operator`, `operator-2` and so on; several have a relay for their Service."""
 
@@ -241,7 +243,8 @@ class Cluster:
         return build.tools(self._say)
 
     def _place(self, tools: Path, ports: Ports) -> Site:
-        return Site(self.directory, tools, ports)
+        oldest = build.tools(self._say, build.OLDEST) if self.options.oldest else None
+        return Site(self.directory, tools, ports, oldest=oldest)
 
     def _take(self, tools: Path) -> None:
         self._claim = Claim(self.directory)

@@ -41,6 +41,19 @@ CONTROLLERS = (
     "serviceaccount-token-controller",
     "taint-eviction-controller",
 )
+# The same by their names before 1.28; the last one was a part of another before 1.29.
+OLDEST_CONTROLLERS = (
+    "clusterrole-aggregation",
+    "disruption",
+    "garbagecollector",
+    "namespace",
+    "nodelifecycle",
+    "podgc",
+    "resourcequota",
+    "root-ca-cert-publisher",
+    "serviceaccount",
+    "serviceaccount-token",
+)
 CLIENTS = {
     "admin": Identity("admin", ("system:masters",)),
     "controller-manager": Identity("system:kube-controller-manager"),
@@ -246,6 +259,7 @@ def controller_manager(site: Site, credentials: Credentials) -> Program:
 def controller_manager_flags(site: Site, credentials: Credentials) -> dict[str, str]:
     """Return the controller manager's flags."""
     own = str(site.kubeconfig("controller-manager"))
+    chosen = OLDEST_CONTROLLERS if site.oldest else CONTROLLERS
     return {
         "kubeconfig": own,
         "authentication-kubeconfig": own,
@@ -260,7 +274,7 @@ def controller_manager_flags(site: Site, credentials: Credentials) -> dict[str, 
         "service-account-private-key-file": str(credentials.service_accounts.key),
         "use-service-account-credentials": "true",
         # A real node runs Deployments and Services too.
-        "controllers": "*" if site.bridge else ",".join(CONTROLLERS),
+        "controllers": "*" if site.bridge else ",".join(chosen),
         "leader-elect": "false",
         # With the default rate the first ServiceAccount takes seconds to appear.
         "kube-api-qps": "200",

@@ -9,6 +9,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = Path(__file__).resolve().parent
 TOOLS_MODULE = PACKAGE / "tools"
 NODE_TOOLS_MODULE = PACKAGE / "nodetools"
+OLDEST_MODULE = PACKAGE / "oldest"
 CLUSTERS = REPOSITORY / ".cluster"
 
 

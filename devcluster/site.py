@@ -37,6 +37,8 @@ class Site:
     ports: Mapping[str, int]
     bridge: str = ""
     """Address at which Pods reach the API server, where they have a network of their own."""
+    oldest: Path | None = None
+    """Where the control plane's programs of the oldest supported Kubernetes are, when the cluster is one of that."""
 
     @property
     def certs(self) -> Path:
@@ -79,6 +81,8 @@ class Site:
 
     def tool(self, name: str) -> str:
         """Return the path of a built program."""
+        if self.oldest is not None and (self.oldest / name).exists():
+            return str(self.oldest / name)
         return str(self.tools / name)
 
     def address(self, purpose: str) -> str:

@@ -97,9 +97,16 @@ class ContainerCluster(Cluster):
     _logs: PodLogs | None = None
     _gateways: dict[str, Relay]
 
+    def beside(self, program: Program) -> Program:
+        """Return a program as it runs beside the Pods, in the node's network with its DNS; it ends with the node."""
+        return self._node.namespaces.enclosed(program)
+
     def _provide(self) -> Path:
         if self.options.hooks_endpoint:
             msg = f"hooks at {self.options.hooks_endpoint}: nothing inside of a real node's network reaches them"
+            raise ClusterError(msg)
+        if self.options.oldest:
+            msg = "the oldest supported Kubernetes: a real node's programs are of today"
             raise ClusterError(msg)
         self._parts = provide(self._say)
         return self._parts.folders[0]

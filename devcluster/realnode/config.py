@@ -71,6 +71,16 @@ COREFILE = f"""\
     }}
     cache 5
 }}
+{network.MACHINE_DOMAIN} {{
+    bind {network.ADDRESS}
+    errors
+    template IN A {{
+        answer "{{{{ .Name }}}} 5 IN A {network.ADDRESS}"
+    }}
+    template ANY ANY {{
+        rcode NOERROR
+    }}
+}}
 . {{
     bind {network.ADDRESS}
     errors
@@ -160,7 +170,7 @@ def kube_proxy(kubeconfig: str) -> dict[str, Any]:
 
 
 def corefile(kubeconfig: str) -> str:
-    """Return CoreDNS's configuration. Two blocks: in one, `template` would answer everything."""
+    """Return CoreDNS's configuration. A block for each: in one, `template` would answer everything."""
     return COREFILE % kubeconfig
 
 

@@ -17,6 +17,8 @@ POD_RANGE = "10.244.0.0/24"
 FIRST_POD = "10.244.0.10"
 LAST_POD = "10.244.0.250"
 CLUSTER_DOMAIN = "cluster.local"
+MACHINE_DOMAIN = "example.com"
+"""Every name in it is the bridge's address: what runs beside the node, as on a machine of the user's, has a name."""
 KUBELET_PORT = 10250
 DNS_PORT = 53
 

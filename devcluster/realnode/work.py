@@ -44,6 +44,9 @@ def run(
         if process.poll() is None and reader.is_alive():
             process.terminate()
         process.wait()
+        reader.join()
+        if stream is not None:
+            stream.close()
     if process.returncode != 0:
         msg = f"{what}: {' '.join(argv)} exited with {process.returncode}:\n{''.join(lines[-LAST_LINES:])}"
         raise ClusterError(msg)

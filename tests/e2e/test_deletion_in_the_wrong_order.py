@@ -9,6 +9,7 @@ import pytest
 
 from devcluster import clusters
 from devcluster.cluster import Cluster, Options
+from tests.e2e.audited import standing
 from tests.e2e.harness import ROOT, Journal, Pool, Shell, events, make_pool, remove_pool, until
 
 GRACES = ("--deregistration-grace=2s", "--verdict-report-grace=2s")
@@ -17,8 +18,8 @@ GRACES = ("--deregistration-grace=2s", "--verdict-report-grace=2s")
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Cluster]:
     """Start a cluster of this module's own: the others need theirs whole."""
-    options = Options(allow_paths=(outside,), arguments={"operator": GRACES})
-    with clusters.make(tmp_path_factory.mktemp("wrong-order") / "c", options) as running:
+    options = Options(allow_paths=(outside,), arguments={"operator": GRACES}, audit=True)
+    with standing(clusters.make(tmp_path_factory.mktemp("wrong-order") / "c", options)) as running:
         yield running
 
 

@@ -20,6 +20,7 @@ import pytest
 from devcluster import clusters
 from devcluster.cluster import Cluster, Options
 from devcluster.operator import NAMESPACE
+from tests.e2e.audited import standing
 from tests.e2e.harness import PATIENCE, Journal, Pool, Shell, make_pool, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -106,7 +107,8 @@ def settle(runs: dict[str, tuple[Pool, str]], seconds: float = 120) -> None:
 def pair(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[Pair]:
     """Start a cluster with two replicas and three pools of two workers."""
     folder = tmp_path_factory.mktemp("pair")
-    with clusters.make(folder / "c", Options(allow_paths=(outside,), replicas=2)) as running:
+    options = Options(allow_paths=(outside,), replicas=2, audit=True)
+    with standing(clusters.make(folder / "c", options)) as running:
         shell = Shell({**os.environ, **running.env()})
         pools = [make_pool(shell, name, folder, size=2) for name in POOLS]
         yield Pair(running, shell, pools)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from devcluster.cluster import Cluster
 from devcluster.kubectl import parse
 from devcluster.objects import wait_established
 from devcluster.paths import REPOSITORY
+from tests.unit.docs.shell import shell_blocks
 
 MANIFESTS = REPOSITORY / "manifests"
 VARIANTS = {
@@ -60,14 +64,16 @@ def apply(cluster: Cluster, *what: str) -> str:
     return done.stderr
 
 
-def versions(cluster: Cluster, *what: str) -> dict[str, str]:
-    """Return the resourceVersion of each object that is installed."""
-    found = json.loads(cluster.kubectl("get", *what, "-o", "json"))
+def versions(cluster: Cluster, *what: str) -> dict[str, tuple[str, int]]:
+    """Return resourceVersion and generation of each object that is installed."""
+    items = json.loads(cluster.kubectl("get", *what, "-o", "json"))["items"]
     return {
-        f"{each['kind']} {each['metadata'].get('namespace', '')}/{each['metadata']['name']}": each[
-            "metadata"
-        ]["resourceVersion"]
-        for each in found["items"]
+        f"{each['kind']} {about.get('namespace', '')}/{about['name']}": (
+            about["resourceVersion"],
+            about.get("generation", 0),
+        )
+        for each in items
+        for about in [each["metadata"]]
     }
 
 
@@ -104,6 +110,19 @@ def twice(cluster: Cluster, *what: str) -> None:
 def test_applying_twice_changes_nothing(cluster: Cluster, variant: str) -> None:
     """Not one resourceVersion, and no warning."""
     twice(cluster, "-f", file_of(cluster, variant))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *(("-k", str(MANIFESTS / folder)) for folder in ("metacontroller", "")),
+        *(("-f", str(MANIFESTS / file)) for file in ("install-metacontroller.yaml", "install.yaml")),
+    ],
+    ids=lambda what: f"{what[0]} {Path(what[1]).relative_to(REPOSITORY)}",
+)
+def test_applying_as_the_documents_say_twice_changes_nothing(cluster: Cluster, what: tuple[str, str]) -> None:
+    """The kustomizations and the one-file forms, word for word."""
+    twice(cluster, *what)
 
 
 def test_the_one_file_forms_are_what_the_sources_make(cluster: Cluster) -> None:
@@ -225,3 +244,48 @@ def test_rights_on_secrets_are_where_they_should_be(cluster: Cluster, variant: s
             ("Role", "team-a"),
             ("Role", "team-b"),
         }
+
+
+PAGES = ("install.md", "helm.md", "rbac.md")
+TRIED = {
+    "kubectl apply": ("--dry-run=server",),
+    "kubectl label": ("--dry-run=server",),
+    "kubectl rollout status": ("--watch=false",),
+    "kubectl wait": ("--timeout=30s",),
+}
+"""How a command of the pages is tried: the API server judges it, nothing changes, nothing is waited for."""
+ELSEWHERE = {
+    "helm": "test_chart_package.py",
+    "--set-string": "test_chart_package.py",
+    "make charts": "test_chart_package.py",
+    "oc adm policy": "OpenShift's own; no such API here",
+}
+
+
+def commands() -> list[str]:
+    """Return the lines of the pages' shell blocks, OpenShift's kubectl by its name in other clusters."""
+    found = []
+    for page in PAGES:
+        for block in shell_blocks((REPOSITORY / "docs" / page).read_text(encoding="utf-8")):
+            found += [line for line in block.splitlines() if line and not line.startswith("#")]
+    return [re.sub(r"^oc apply", "kubectl apply", line) for line in found]
+
+
+def test_the_commands_of_the_pages_are_understood(cluster: Cluster) -> None:
+    """Every file, object and flag that they name exists, and what they send is admitted."""
+    tried = 0
+    for line in commands():
+        if line.startswith(tuple(ELSEWHERE)):
+            continue
+        (how,) = [flags for start, flags in TRIED.items() if line.startswith(start)]
+        done = subprocess.run(
+            [*shlex.split(line), *how],
+            cwd=REPOSITORY,
+            env=cluster.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        tried += 1
+    assert tried > len(PAGES) * 2

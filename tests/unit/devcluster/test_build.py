@@ -17,6 +17,7 @@ def test_the_programs_report_the_version_that_go_mod_pins() -> None:
     flags = version_flags("require (\n\tk8s.io/api v0.36.3\n\tk8s.io/kubernetes v1.36.3 // indirect\n)")
     for stamp in ("gitVersion=v1.36.3", "gitMajor=1", "gitMinor=36"):
         assert f"-X k8s.io/component-base/version.{stamp}" in flags
+        assert f"-X k8s.io/client-go/pkg/version.{stamp}" in flags
 
 
 def test_a_go_mod_without_kubernetes_is_an_error() -> None:
