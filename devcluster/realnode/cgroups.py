@@ -95,5 +95,6 @@ def _processes(folder: Path) -> list[int]:
 def processes_of_pod(name: str, uid: str) -> list[int]:
     """Return the processes of a Pod's containers, as this machine counts them, the oldest first."""
     top = TOP if unified() else TOP / "memory"
-    folders = (top / name).glob(f"kubepods/**/pod{uid}/*/")
+    # Groups come and go meanwhile: a walk passes over what is gone.
+    folders = [each for each in _below(top / name / "kubepods") if each.parent.name == f"pod{uid}"]
     return sorted(pid for folder in folders for pid in _processes(folder))

@@ -37,6 +37,7 @@ class PodLogs:
         self._source, self._patterns, self._target = source, dict(patterns), target
         self._readers: dict[str, dict[int, _Reader]] = {name: {} for name in patterns}
         # By inode: the kubelet renames a log that has grown long, and removes those of Pods that are gone.
+        self._logs: dict[str, BinaryIO] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pod-logs", daemon=True)
@@ -56,6 +57,9 @@ class PodLogs:
                 for reader in readers.values():
                     reader.file.close()
                 readers.clear()
+            for log in self._logs.values():
+                log.close()
+            self._logs.clear()
 
     def path(self, component: str) -> Path:
         """Return where a component's log is, with all in it that was written until now."""
@@ -82,9 +86,13 @@ class PodLogs:
                 present.add(number)
                 if number not in readers:
                     readers[number] = _Reader(path.open("rb"))
-        with (self._target / f"{component}.log").open("ab") as log:
-            for reader in readers.values():
-                log.writelines(reader.lines())
+        if component not in self._logs:
+            # Kept open, as processes keep theirs: it may be moved away before the end.
+            self._logs[component] = (self._target / f"{component}.log").open("ab")
+        log = self._logs[component]
+        for reader in readers.values():
+            log.writelines(reader.lines())
+        log.flush()
         for number in readers.keys() - present:
             readers.pop(number).file.close()
 

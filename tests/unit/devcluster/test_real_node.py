@@ -1,6 +1,8 @@
 """What is decided about a real node before anything of it starts."""
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -127,8 +129,34 @@ def test_the_logs_of_a_component_are_those_of_its_pods_alone(tmp_path: Path) -> 
         log.write("  line\n")
     first.unlink()
     write("operator-5f5d4d5b-xxxxx", "F again\n")
+    # As the fault suite does to keep them while the cluster still runs.
+    target.rename(tmp_path / "kept")
     logs.stop()
-    assert (target / "one.log").read_text() == "began\na long  line\nagain\n"
+    assert (tmp_path / "kept" / "one.log").read_text() == "began\na long  line\nagain\n"
+
+
+def test_a_pods_processes_are_those_of_its_containers_and_a_group_that_goes_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers end while their groups are read: the others' processes are found all the same."""
+    monkeypatch.setattr(cgroups, "TOP", tmp_path)
+    monkeypatch.setattr(cgroups, "unified", lambda: True)
+    pods = tmp_path / "node" / "kubepods" / "burstable"
+    for pod, container, text in (("pod1", "a", "12\n"), ("pod1", "b", "7\n8\n"), ("pod2", "c", "9\n")):
+        (pods / pod / container).mkdir(parents=True)
+        (pods / pod / container / "cgroup.procs").write_text(text)
+    (pods / "pod1" / "gone").mkdir()
+
+    def walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for found in walked(top):
+            if found[0].endswith("gone"):
+                (pods / "pod1" / "gone").rmdir()
+            yield found
+
+    walked = os.walk
+    monkeypatch.setattr(os, "walk", walk)
+    assert cgroups.processes_of_pod("node", "1") == [7, 8, 12]
+    assert cgroups.processes_of_pod("node", "3") == []
 
 
 def test_pods_of_a_deployment_with_a_long_name_are_found_by_their_logs() -> None:
