@@ -15,11 +15,12 @@ from devcluster.kubectl import Document
 
 NAME = "devcluster-shares"
 GROUP = "admissionregistration.k8s.io"
+ENFORCED = "pod-security.kubernetes.io/enforce"
 RUN_LABEL = "workers.spacelift.io/run-id"
 
 
 def policy(paths: Iterable[Path]) -> list[Document]:
-    """Return the policy and its binding; nothing when there are no paths."""
+    """Return the policy and its binding, for all namespaces but restricted ones; nothing when there are no paths."""
     found = [str(path.absolute()) for path in paths]
     if not found:
         return []
@@ -32,6 +33,10 @@ def policy(paths: Iterable[Path]) -> list[Document]:
                 "failurePolicy": "Fail",
                 "reinvocationPolicy": "Never",
                 "matchConstraints": {
+                    # Its Pods may have no directories of the node: there runs are without them.
+                    "namespaceSelector": {
+                        "matchExpressions": [{"key": ENFORCED, "operator": "NotIn", "values": ["restricted"]}]
+                    },
                     "objectSelector": {"matchExpressions": [{"key": RUN_LABEL, "operator": "Exists"}]},
                     "resourceRules": [
                         {

@@ -124,7 +124,8 @@ def edits(version: str) -> tuple[Edit, ...]:
         ),
         Edit("mothership/outgoing.py", "            tool=due.tool,\n", f'            tool=due.tool,\n            advice="{version}",\n'),
         # The chart.
-        Edit(f"{CHART}/Chart.yaml", THIS, version, 3),
+        Edit(f"{CHART}/Chart.yaml", THIS, version, 4),
+        Edit(f"{CHART}/charts/spacelift-promex/Chart.yaml", THIS, version, 2),
         Edit(f"{CHART}/charts/crds/Chart.yaml", THIS, version, 2),
         Edit(
             f"{CHART}/templates/deployment.yaml",
