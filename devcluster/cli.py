@@ -87,6 +87,8 @@ def _tools(_root: Path, parsed: argparse.Namespace) -> int:
     if parsed.oldest:
         build.tools(_show, build.OLDEST)
     print(build.tools(_show))
+    if parsed.for_tests:
+        clusters.provide_containers_for_tests(_show)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from devcluster import processnode
 from devcluster.cluster import CONTAINERS, NODES, Cluster, Options
 from devcluster.progress import Say, say_to_stderr
-from devcluster.realnode import cgroups
+from devcluster.realnode import cgroups, means
 from devcluster.realnode.cluster import ContainerCluster, provide
 from devcluster.state import State
 
@@ -29,6 +29,14 @@ def make(
 def provide_containers(say: Say) -> None:
     """Install, build and cache everything that a real node is made of; raises ClusterError."""
     provide(say)
+
+
+def provide_containers_for_tests(say: Say) -> None:
+    """Do the same where the machine has the means; elsewhere say what it lacks, as those tests will be skipped."""
+    if why := means.unavailable():
+        say(why)
+    else:
+        provide(say)
 
 
 def sweep(saved: State) -> None:
