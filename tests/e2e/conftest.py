@@ -14,7 +14,8 @@ from tests.e2e.harness import PATIENCE, Journal, Pool, Shell, make_pool, make_re
 
 HERE = Path(__file__).parent
 GRACES = (
-    "--image-pull-grace=8s",
+    # A kubelet says ImagePullBackOff ten to fifteen seconds after the first failure.
+    f"--image-pull-grace={8 * PATIENCE}s",
     "--container-config-grace=3s",
     "--unschedulable-grace=3s",
     "--refusal-grace=3s",

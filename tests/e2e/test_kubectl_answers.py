@@ -309,6 +309,7 @@ def test_an_init_container_out_of_memory_is_seen_in_get_and_describe(
         return next((row["NAME"] for row in rows if row["STATUS"] == "Init:OOMKilled"), "")
 
     name = until(killed, "Init:OOMKilled", 60)
+    until(lambda: shell.get("pod", name)["status"]["phase"] == "Failed", "the kubelet gives the Pod up")
     assert _row(shell.kubectl("get", "pods", *selector), name)["READY"] == "0/2"
     text = shell.kubectl("describe", "pod", name)
     assert re.search(r"^Status: +Failed$", text, re.MULTILINE)
