@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from devcluster import charts, helm
-from devcluster.cluster import Cluster, Options
+from devcluster.cluster import PROCESSES, Cluster, Options
 from devcluster.components import resolve
 from devcluster.progress import ClusterError
 from devcluster.relay import Relay
@@ -62,6 +62,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, outside: Path) -> Iterator[S
             metacontroller=None,
             overlay="../metacontroller",
             allow_paths=(outside,),
+            node=PROCESSES,
             arguments={"hookdriver": (f"--service={SERVICE}.{NAMESPACE}:443=127.0.0.1:{service.port}",)},
         )
         cluster = Cluster(folder / "c", options)
