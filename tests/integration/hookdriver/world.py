@@ -36,12 +36,12 @@ CONTROLLERS = {
 _NOT_OURS = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
     """Wait until the condition holds, or fail with what was waited for."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {DEADLINE_SECONDS:.0f} s: {what}")
+            raise TimeoutError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.02)
 
 
