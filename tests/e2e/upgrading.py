@@ -25,7 +25,7 @@ from tests.faults.load import LIST_LIMIT, Load, Work, settled
 from tests.faults.verdict import Expected, Verdict, judge
 
 RELEASE = "spacelift-workerpool-controller"
-INTERVAL = 2.0
+INTERVAL = 6.0
 """Seconds between two runs on one pool."""
 ON_NODE = f"controllerManager.nodeSelector.{NODE_LABEL.replace('.', chr(92) + '.')}={NODE}"
 """Where the operator's Pods go, as a value of the chart."""
