@@ -55,10 +55,12 @@ test: lint ## Lint, then all tests, end-to-end ones and a short set of faults on
 	@$(CLUSTER) tools --for-tests
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory fences
-	@echo "==> integration and end-to-end tests on the local cluster"
-	@$(BIN)/python -m pytest -v tests/integration tests/e2e
-	@echo "==> tests on a real node, where the machine has the means (docs/real-node.md)"
-	@$(BIN)/python -m pytest -v tests/node
+	@echo "==> integration and end-to-end tests on the local cluster; beside them those on a real node, shown afterwards"
+	@log=$$(mktemp); $(BIN)/python -m pytest -v tests/node >"$$log" 2>&1 & node=$$!; \
+	trap 'kill $$node 2>/dev/null || true; rm -f "$$log"' EXIT; failed=0; \
+	$(BIN)/python -m pytest -v tests/integration tests/e2e || failed=$$?; \
+	echo "==> tests on a real node, where the machine has the means (docs/real-node.md)"; \
+	wait $$node || failed=$$?; cat "$$log"; exit $$failed
 	@echo "==> the short set of faults (about 6 minutes)"
 	@$(BIN)/python -m tests.faults --short
 
