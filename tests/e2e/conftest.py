@@ -41,12 +41,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("`make test-oldest` builds it once, and runs these tests")
 
 
+def open_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """Return a new folder that runs may write, whoever they run as."""
+    folder = factory.mktemp(name)
+    folder.chmod(0o777)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder outside the product that runs may write: journals, repositories, gates."""
-    folder = tmp_path_factory.mktemp("outside")
-    folder.chmod(0o777)
-    return folder
+    return open_folder(tmp_path_factory, "outside")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 from devcluster import build
 from devcluster.cluster import PROCESSES, Cluster, Options
 from tests.e2e.audited import standing
+from tests.e2e.conftest import open_folder
 from tests.e2e.harness import CommandError, Shell, make_repository, manifest
 from tests.e2e.test_scale_down_while_busy import test_scaling_to_zero_keeps_the_busy_worker
 from tests.e2e.test_sidecars import test_a_long_running_sidecar_ends_with_the_run
@@ -33,9 +34,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of this module's own: the same tests in their own modules have journals and gates of these names."""
-    folder = tmp_path_factory.mktemp("outside-oldest")
-    folder.chmod(0o777)
-    return folder
+    return open_folder(tmp_path_factory, "outside-oldest")
 
 
 @pytest.fixture(scope="module")

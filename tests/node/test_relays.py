@@ -15,7 +15,7 @@ import pytest
 from devcluster import clusters
 from devcluster.cluster import CONTAINERS, Cluster, Options
 from devcluster.links import LINKS, SERVICE
-from tests.e2e.conftest import GRACES
+from tests.e2e.conftest import GRACES, open_folder
 from tests.e2e.harness import Journal, Pool, Shell, make_pool, remove_pool, until
 from tests.faults import clients
 from tests.faults.api_faults import ApiFaults, Call, Refusal
@@ -31,9 +31,7 @@ KEPT = LINKS.keys() - {SERVICE, "launcher-mothership"}
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of this machine that runs write their journals to."""
-    folder = tmp_path_factory.mktemp("outside")
-    folder.chmod(0o777)
-    return folder
+    return open_folder(tmp_path_factory, "outside")
 
 
 @pytest.fixture(scope="module")
